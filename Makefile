@@ -1,0 +1,43 @@
+# Every target sets up what it needs: a machine with git, make and Python 3.11+ is enough.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+LOCAL := .local
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null || echo $(LOCAL)/uv/bin/uv)
+# Every lock is compiled from pyproject.toml; they name versions and hashes, never an index (docs/decisions/0002).
+UV_COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header
+
+.PHONY: help
+help: ## What can be done here
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+# --- setting up -------------------------------------------------------------------------------------------------------
+
+.PHONY: python
+python:
+	@command -v $(PYTHON) >/dev/null || { echo "Regulars needs Python 3.11 or newer, and '$(PYTHON)' is not on the PATH. Install it, or say where: make PYTHON=/path/to/python3 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Regulars needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V). Say where a newer one is: make PYTHON=/path/to/python3 …" >&2; exit 1; }
+
+$(LOCAL)/uv/bin/uv: | python
+	@echo "uv is not installed; fetching it into $(LOCAL)/uv"
+	@$(PYTHON) -m venv $(LOCAL)/uv
+	@$(LOCAL)/uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+
+$(VENV)/.synced: locks/dev.txt pyproject.toml | python $(UV)
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV) pip sync --quiet --require-hashes locks/dev.txt
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV) pip install --quiet --no-deps --editable .
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/.synced ## Make the development environment (.venv)
+
+.PHONY: lock
+lock: | python $(UV) ## Pin the newest allowed versions of everything
+	@$(UV_COMPILE) --upgrade pyproject.toml --extra cli --group dev -o locks/dev.txt
+	@$(UV_COMPILE) --upgrade pyproject.toml --constraint locks/dev.txt -o locks/lambda.txt
+	@for tool in ministack lint; do $(UV_COMPILE) --upgrade locks/$$tool.in -o locks/$$tool.txt; done

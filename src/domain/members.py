@@ -1,0 +1,246 @@
+"""Members: who they are, how they are found, and how they join."""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from domain import ledger, limits
+from domain.access import Actor, Permission, Role
+from domain.accounts import State
+from domain.ledger import Claim, ClaimTaken, Contended, Entry, EntryKind, LookupTaken, Record, Store
+from domain.refusals import (
+    IdempotencyKeyReused,
+    InvalidText,
+    MemberNotFound,
+    OutcomeUnknown,
+    Refusal,
+    require_text,
+)
+
+
+class ContactMissing(Refusal):
+    """Enrolling needs one contact (email or phone), an external id or a card number."""
+
+
+class InvalidEmail(Refusal):
+    """The text is not an email address."""
+
+
+class InvalidPhone(Refusal):
+    """The text is not a phone number in international form (+, country code, number)."""
+
+
+class AlreadyEnrolled(Refusal):
+    """A member with this contact, external id, card or login exists; `field` says which one it is."""
+
+    final = True
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """One unique value that leads to an account. `value` is normalized; kinds are in `LOOKUP_FIELDS`, and `subject`."""
+
+    kind: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """All personal data of a member; it stands nowhere else, so it can be erased in one place."""
+
+    enrolled_at: datetime
+    name: str | None = None
+    external_id: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    card_number: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A member as just enrolled, or as enrolled by an earlier call with the same key (`replayed`)."""
+
+    account: str
+    replayed: bool
+
+
+# Kind of look-up → name of the input field it came from.
+LOOKUP_FIELDS = {"external": "externalId", "email": "email", "phone": "phone", "card": "cardNumber"}
+
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
+_PHONE_FILL = re.compile(r"[\s().-]")
+_PHONE = re.compile(rf"\+[1-9][0-9]{{{limits.PHONE_DIGITS_MIN - 1},{limits.PHONE_DIGITS_MAX - 1}}}")
+
+ENROLL_REFUSALS: tuple[type[Refusal], ...] = (
+    InvalidText,
+    InvalidEmail,
+    InvalidPhone,
+    ContactMissing,
+    IdempotencyKeyReused,
+    AlreadyEnrolled,
+)
+
+
+def enroll(
+    store: Store,
+    *,
+    actor: Actor,
+    idempotency_key: str,
+    profile: Profile,
+    account: str,
+    now: datetime,
+) -> Enrolled:
+    """Makes a member with an empty points account named `account`; a member's own token is linked to it.
+
+    Refuses, in this order: `InvalidText` for a malformed key or text, `InvalidEmail`, `InvalidPhone`, `ContactMissing`,
+    `IdempotencyKeyReused`, `AlreadyEnrolled`, `OutcomeUnknown`.
+    """
+    key = ledger.caller_key(actor.id, key_text(idempotency_key))
+    profile = _checked(profile)
+    lookups = _lookups(profile)
+    if not lookups:
+        raise ContactMissing("Give an email, a phone, a card number or an external id.", field=("input",))
+    if actor.role is Role.MEMBER:
+        lookups = (*lookups, subject_of(actor))
+    claim = Claim(
+        key=key,
+        account=account,
+        seq_seen=0,
+        fingerprint=ledger.fingerprint(
+            "memberEnroll", profile.name, profile.external_id, profile.email, profile.phone, profile.card_number
+        ),
+        at=now,
+        expires_at=now + limits.CLAIM_RETENTION,
+    )
+    state = State(at=now)
+    entry = Entry(kind=EntryKind.ENROLLMENT, at=now, lines=(), balance_after=0, key=key, actor=actor.id)
+    record = Record(account, 1, (entry,), state)
+    for attempt in range(limits.COMMIT_ATTEMPTS_MAX):
+        try:
+            store.enroll(claim, record, replace(profile, enrolled_at=now), lookups)
+        except ClaimTaken as taken:
+            return _replayed(taken.claim, claim)
+        except LookupTaken as taken:
+            return _refused(store, claim, taken.lookup)
+        except Contended:
+            store.pause(attempt)
+            continue
+        return Enrolled(account, replayed=False)
+    raise OutcomeUnknown("The store is too busy; whether this happened is unknown. Retry with the same key.")
+
+
+def resolve(store: Store, *, actor: Actor, by: Lookup, field: tuple[str, ...]) -> str:
+    """The account a caller names. Refuses `MemberNotFound`, also for what the caller may not see.
+
+    The kind `id` names the account itself.
+    """
+    if actor.may(Permission.MEMBERS_READ) or actor.role is Role.PARTNER:
+        account = _existing(store, by)
+        if account is not None:
+            return account
+    else:
+        own = own_account(store, actor)
+        if own is not None and (_existing(store, by) == own):
+            return own
+    raise MemberNotFound("No member is enrolled under this.", field=field)
+
+
+def own_account(store: Store, actor: Actor) -> str | None:
+    """The caller's own account: named by the token, or found by its issuer and subject; none before enrolling."""
+    if actor.role is not Role.MEMBER:
+        return None
+    if actor.account is not None:
+        return actor.account
+    lookup = subject_of(actor)
+    return store.find_account(lookup) or store.find_account(lookup, strong=True)
+
+
+def subject_of(actor: Actor) -> Lookup:
+    """The look-up of a login: a subject is unique within its issuer only."""
+    return Lookup("subject", f"{actor.issuer} {actor.subject}")
+
+
+def lookup(kind: str, value: str, *, field: tuple[str, ...]) -> Lookup:
+    """A look-up with its value in the form it is stored in. Refuses `InvalidText`, `InvalidEmail`, `InvalidPhone`."""
+    if kind == "email":
+        return Lookup(kind, _email(value, field=field))
+    if kind == "phone":
+        return Lookup(kind, _phone(value, field=field))
+    return Lookup(kind, require_text(value, field=field, length_max=limits.EXTERNAL_ID_LENGTH_MAX))
+
+
+def key_text(value: str, *, field: tuple[str, ...] = ("input", "idempotencyKey")) -> str:
+    """A usable idempotency key. Refuses `InvalidText`."""
+    return require_text(value, field=field, length_max=limits.KEY_LENGTH_MAX)
+
+
+def _existing(store: Store, by: Lookup) -> str | None:
+    if by.kind == "id":
+        # A strong look only where the cheap one found nothing: somebody who joined a moment ago is a member.
+        known = store.head(by.value) or store.head(by.value, strong=True)
+        return known.account if known else None
+    return store.find_account(by) or store.find_account(by, strong=True)
+
+
+def _checked(profile: Profile) -> Profile:
+    name, external, card = profile.name, profile.external_id, profile.card_number
+    id_max = limits.EXTERNAL_ID_LENGTH_MAX
+    return replace(
+        profile,
+        name=None if name is None else require_text(name, field=("input", "name"), length_max=limits.NAME_LENGTH_MAX),
+        external_id=None
+        if external is None
+        else require_text(external, field=("input", "externalId"), length_max=id_max),
+        card_number=None if card is None else require_text(card, field=("input", "cardNumber"), length_max=id_max),
+        email=None if profile.email is None else _email(profile.email, field=("input", "email")),
+        phone=None if profile.phone is None else _phone(profile.phone, field=("input", "phone")),
+    )
+
+
+def _lookups(profile: Profile) -> tuple[Lookup, ...]:
+    values = {
+        "external": profile.external_id,
+        "email": profile.email,
+        "phone": profile.phone,
+        "card": profile.card_number,
+    }
+    return tuple(Lookup(kind, value) for kind, value in values.items() if value is not None)
+
+
+def _email(value: str, *, field: tuple[str, ...]) -> str:
+    # Whether a mailbox exists only a message to it can tell; this refuses what cannot be an address at all.
+    text = require_text(value, field=field, length_max=limits.EMAIL_LENGTH_MAX).lower()
+    if not _EMAIL.fullmatch(text):
+        raise InvalidEmail("This is not an email address.", field=field)
+    return text
+
+
+def _phone(value: str, *, field: tuple[str, ...]) -> str:
+    text = _PHONE_FILL.sub("", require_text(value, field=field, length_max=2 * limits.PHONE_DIGITS_MAX))
+    if not _PHONE.fullmatch(text):
+        raise InvalidPhone("Give the number in international form, for example +15551234567.", field=field)
+    return text
+
+
+def _replayed(existing: Claim, claim: Claim) -> Enrolled:
+    if existing.fingerprint != claim.fingerprint:
+        raise IdempotencyKeyReused(
+            f"The key {claim.key.value!r} was used before with other input.", field=("input", "idempotencyKey")
+        )
+    if existing.refusal is not None:
+        raise existing.refusal.again()
+    return Enrolled(existing.account, replayed=True)
+
+
+def _refused(store: Store, claim: Claim, taken: Lookup) -> Enrolled:
+    name = LOOKUP_FIELDS.get(taken.kind)
+    what = f"this {name}" if name else "this login"
+    refusal = AlreadyEnrolled(f"A member with {what} is enrolled already.", field=("input", name) if name else ())
+    try:
+        # Nobody's account: the refusal belongs to the key alone.
+        store.refuse(replace(claim, account="", refusal=refusal))
+    except ClaimTaken as other:
+        return _replayed(other.claim, claim)
+    except Contended as busy:
+        raise OutcomeUnknown("The refusal could not be recorded; retry with the same key.") from busy
+    raise refusal

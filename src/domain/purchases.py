@@ -1,0 +1,218 @@
+"""Purchases: a receipt becomes points, once."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from domain import accounts, days, ledger, limits, members
+from domain.access import Actor
+from domain.accounts import Line, State
+from domain.ledger import Basket, Entry, EntryKind, Explanation, Key, Operation, Outcome, Store
+from domain.members import Lookup
+from domain.programs import Program
+from domain.refusals import (
+    IdempotencyKeyReused,
+    InvalidText,
+    InvalidTime,
+    MemberNotFound,
+    Refusal,
+    require_text,
+)
+
+
+class InvalidAmount(Refusal):
+    """An amount is negative or beyond `limits.AMOUNT_MINOR_MAX`."""
+
+
+class InvalidQuantity(Refusal):
+    """A quantity is negative or beyond `limits.LINE_QUANTITY_MAX`."""
+
+
+class CurrencyNotAccepted(Refusal):
+    """The program does not know the currency."""
+
+
+class TooManyLines(Refusal):
+    """More lines than `limits.PURCHASE_LINES_MAX`."""
+
+
+class LinesTotalMismatch(Refusal):
+    """The lines do not add up to the total."""
+
+
+RECORD_REFUSALS: tuple[type[Refusal], ...] = (
+    InvalidText,
+    InvalidAmount,
+    CurrencyNotAccepted,
+    TooManyLines,
+    InvalidQuantity,
+    LinesTotalMismatch,
+    MemberNotFound,
+    InvalidTime,
+    IdempotencyKeyReused,
+)
+PREVIEW_REFUSALS: tuple[type[Refusal], ...] = (
+    InvalidAmount,
+    InvalidText,
+    CurrencyNotAccepted,
+    TooManyLines,
+    InvalidQuantity,
+    LinesTotalMismatch,
+    MemberNotFound,
+    InvalidTime,
+)
+
+_SOURCE = re.compile(r"[A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a purchase would earn now. `entry.at` is the moment of asking; nothing was written."""
+
+    entry: Entry
+    balance: int
+
+
+def record(
+    store: Store,
+    program: Program,
+    *,
+    actor: Actor,
+    source: str,
+    external_id: str,
+    member: Lookup,
+    basket: Basket,
+    now: datetime,
+) -> Outcome:
+    """Books the points of a purchase on the member's account; (source, external id) does so once for the program's life.
+
+    Refuses, in this order: `InvalidText`, `InvalidAmount`, `CurrencyNotAccepted`, `TooManyLines`, `InvalidQuantity`,
+    `LinesTotalMismatch`, `MemberNotFound`, `InvalidTime`, `IdempotencyKeyReused`, `OutcomeUnknown`. An unknown location is
+    accepted: a receipt is never lost over a missing setting.
+    """
+    key = Key(
+        require_text(source, field=("input", "source"), length_max=limits.SOURCE_LENGTH_MAX, pattern=_SOURCE),
+        members.key_text(external_id, field=("input", "externalId")),
+    )
+    _check(program, basket)
+    account = members.resolve(store, actor=actor, by=member, field=("input", "member"))
+    operation = Operation(
+        key=key,
+        account=account,
+        fingerprint=_fingerprint(member, basket),
+        basket=basket,
+        retention=None,
+    )
+    try:
+        _check_time(basket.occurred_at, now)
+    except InvalidTime as refusal:
+        # A retry of a known purchase is answered, however old it has become since.
+        return ledger.refuse_unless_replayed(store, operation, refusal)
+
+    def decide(state: State) -> Entry:
+        return _earned(state, program, basket, actor=actor, now=now)
+
+    return ledger.commit(store, operation, decide, now=now, zone=program.zone)
+
+
+def preview(store: Store, program: Program, *, actor: Actor, member: Lookup, basket: Basket, now: datetime) -> Preview:
+    """What `record` would book now, by the same rules; writes nothing. Refuses what `record` refuses of the input."""
+    _check(program, basket)
+    account = members.resolve(store, actor=actor, by=member, field=("input", "member"))
+    _check_time(basket.occurred_at, now)
+    head = store.head(account)
+    assert head is not None
+
+    def decide(state: State) -> Entry:
+        return _earned(state, program, basket, actor=actor, now=now)
+
+    booked, index = ledger.book(head, None, decide, now=now, zone=program.zone)
+    return Preview(booked.entries[index], booked.state.balance)
+
+
+def _earned(state: State, program: Program, basket: Basket, *, actor: Actor, now: datetime) -> Entry:
+    """The entry of a purchase: points by the terms in force, dated by when the purchase happened."""
+    rule = program.terms.earning
+    total = basket.total
+    # Floor per order: what is left of the last unit earns nothing and is not carried over.
+    points = total.amount_minor // program.currencies[total.currency] * rule.points
+    occurred = days.day_of(basket.occurred_at, program.zone)
+    lines: tuple[Line, ...] = accounts.earn(
+        state,
+        points,
+        expires=program.terms.expiry.day_for(occurred),
+        matures=occurred + program.terms.pending_days if program.terms.pending_days else 0,
+        today=days.day_of(max(now, state.at), program.zone),
+    )
+    return Entry(
+        kind=EntryKind.PURCHASE,
+        at=now,
+        lines=lines,
+        balance_after=0,
+        explanation=(Explanation(rule.id, points, total.amount_minor),),
+        actor=actor.id,
+        occurred_at=basket.occurred_at,
+        total=total,
+        location=basket.location,
+        channel=basket.channel,
+        terms=program.terms.version,
+    )
+
+
+def _check(program: Program, basket: Basket) -> None:
+    _check_amount(basket.total.amount_minor, field=("input", "total", "amountMinor"))
+    if basket.total.currency not in program.currencies:
+        known = ", ".join(sorted(program.currencies))
+        raise CurrencyNotAccepted(f"The program accepts {known}.", field=("input", "total", "currency"))
+    _check_label(basket.location, field=("input", "location"))
+    _check_label(basket.channel, field=("input", "channel"))
+    if len(basket.lines) > limits.PURCHASE_LINES_MAX:
+        raise TooManyLines(
+            f"A purchase has at most {limits.PURCHASE_LINES_MAX} lines, not {len(basket.lines)}.",
+            field=("input", "lines"),
+        )
+    for index, line in enumerate(basket.lines):
+        at = ("input", "lines", str(index))
+        _check_amount(line.amount_minor, field=(*at, "amountMinor"))
+        if not 0 <= line.quantity <= limits.LINE_QUANTITY_MAX:
+            raise InvalidQuantity(f"A quantity is 0 to {limits.LINE_QUANTITY_MAX}.", field=(*at, "quantity"))
+        _check_label(line.sku, field=(*at, "sku"))
+        _check_label(line.category, field=(*at, "category"))
+    if basket.lines:
+        added = sum(line.amount_minor for line in basket.lines)
+        if added != basket.total.amount_minor:
+            raise LinesTotalMismatch(
+                f"The lines add up to {added}, the total is {basket.total.amount_minor}.", field=("input", "lines")
+            )
+
+
+def _check_amount(amount_minor: int, *, field: tuple[str, ...]) -> None:
+    if not 0 <= amount_minor <= limits.AMOUNT_MINOR_MAX:
+        raise InvalidAmount(f"An amount is 0 to {limits.AMOUNT_MINOR_MAX} minor units.", field=field)
+
+
+def _check_label(label: str | None, *, field: tuple[str, ...]) -> None:
+    if label is not None:
+        require_text(label, field=field, length_max=limits.LABEL_LENGTH_MAX)
+
+
+def _check_time(occurred_at: datetime, now: datetime) -> None:
+    field = ("input", "occurredAt")
+    if occurred_at > now + limits.OCCURRED_AHEAD_MAX:
+        raise InvalidTime("The purchase lies in the future.", field=field)
+    if occurred_at < now - limits.OCCURRED_AGE_MAX:
+        raise InvalidTime(f"The purchase is more than {limits.OCCURRED_AGE_MAX.days} days old.", field=field)
+
+
+def _fingerprint(member: Lookup, basket: Basket) -> bytes:
+    return ledger.fingerprint(
+        "purchaseRecord",
+        member.kind,
+        member.value,
+        basket.total.amount_minor,
+        basket.total.currency,
+        basket.occurred_at.astimezone(UTC).isoformat(),
+        basket.location,
+        basket.channel,
+        [[line.sku, line.category, line.quantity, line.amount_minor] for line in basket.lines],
+    )

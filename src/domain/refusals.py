@@ -1,0 +1,79 @@
+"""What may be refused. The class name of a refusal is its public code: `InsufficientPoints` ↔ `INSUFFICIENT_POINTS`."""
+
+import re
+from typing import ClassVar
+
+_REGISTRY: dict[str, type["Refusal"]] = {}
+
+
+class Refusal(Exception):
+    """A typed no: `code` says which, `field` is the path of the input it is about, `message` is for a person.
+
+    A *final* refusal is recorded with the caller's key, so that a retry can never turn a no into a yes. Errors in the
+    input itself are not recorded: they are the same every time, and nothing was ever decided for the key.
+    """
+
+    final: ClassVar[bool] = False
+    code: ClassVar[str]
+
+    def __init__(self, message: str, *, field: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.replayed = False
+
+    def __init_subclass__(cls) -> None:
+        cls.code = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).upper()
+        _REGISTRY[cls.code] = cls
+
+    @staticmethod
+    def restore(code: str, message: str, field: tuple[str, ...]) -> "Refusal":
+        """The recorded refusal again, as the first caller heard it."""
+        return _REGISTRY[code](message, field=field).again()
+
+    def again(self) -> "Refusal":
+        """The same refusal as the answer to a retry."""
+        refusal = type(self)(self.message, field=self.field)
+        refusal.replayed = True
+        return refusal
+
+
+class InvalidText(Refusal):
+    """A text is empty, too long, or holds characters its field does not allow."""
+
+
+class InvalidTime(Refusal):
+    """A moment lies in the future or too far in the past."""
+
+
+class MemberNotFound(Refusal):
+    """Nobody enrolled under the given id, external id, contact or card, or the caller may not see them."""
+
+
+class InsufficientPoints(Refusal):
+    """The spendable balance is smaller than what was asked for."""
+
+    final = True
+
+
+class IdempotencyKeyReused(Refusal):
+    """The key was used before with other input or for another member; nothing is done."""
+
+
+class OutcomeUnknown(Refusal):
+    """The account was too busy to finish in time. The same call with the same key is safe and finds out."""
+
+
+def require_text(
+    value: str, *, field: tuple[str, ...], length_max: int, length_min: int = 1, pattern: re.Pattern[str] | None = None
+) -> str:
+    """`value` without surrounding white space; refuses `InvalidText` outside the length or with control characters."""
+    text = value.strip()
+    name = field[-1] if field else "text"
+    if not length_min <= len(text) <= length_max:
+        raise InvalidText(f"{name} must have {length_min} to {length_max} characters, not {len(text)}.", field=field)
+    if not text.isprintable():
+        raise InvalidText(f"{name} must not contain control characters.", field=field)
+    if pattern is not None and not pattern.fullmatch(text):
+        raise InvalidText(f"{name} must match {pattern.pattern}.", field=field)
+    return text

@@ -1,0 +1,42 @@
+"""Who a verified token stands for. API Gateway has checked signature, issuer, audience and expiry before anything runs here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from domain import access
+from domain.access import Actor, Role
+from schema.faults import Code, Fault
+
+
+def from_event(event: Mapping[str, Any], *, account_claim: str, groups_claim: str) -> Actor:
+    """The actor of an HTTP API event. Raises an `UNAUTHENTICATED` fault when it carries no verified claims.
+
+    Staff belong to a group (`groups_claim`); a partner's token was given to a client, not to a person; everybody else is a
+    member. `account_claim`, when set and present, names the member's account and saves the look-up by issuer and subject.
+    """
+    claims = event.get("requestContext", {}).get("authorizer", {}).get("jwt", {}).get("claims") or {}
+    issuer, subject = claims.get("iss"), claims.get("sub")
+    if not issuer or not subject:
+        raise Fault(Code.UNAUTHENTICATED, "A token is needed.")
+    groups = _words(claims.get(groups_claim, ""))
+    for group, role in access.GROUP_ROLES:
+        if group in groups:
+            return access.actor(role, issuer=issuer, subject=subject)
+    if _is_client(claims):
+        client = claims.get("client_id") or claims.get("azp") or subject
+        return access.actor(Role.PARTNER, issuer=issuer, subject=client, scopes=_words(claims.get("scope", "")))
+    account = claims.get(account_claim) if account_claim else None
+    return access.actor(Role.MEMBER, issuer=issuer, subject=subject, account=account or None)
+
+
+def _words(value: object) -> list[str]:
+    """The words of a claim. The HTTP API renders a list as `[a b]`, OAuth scopes are parted by spaces."""
+    if isinstance(value, list):
+        return [str(each) for each in value]
+    return str(value).strip("[]").replace(",", " ").split()
+
+
+def _is_client(claims: Mapping[str, Any]) -> bool:
+    # Client-credentials tokens name the client as their subject (Cognito, RFC 9068) or say so in `gty` (Auth0).
+    subject, client = claims.get("sub"), claims.get("client_id") or claims.get("azp")
+    return claims.get("gty") == "client-credentials" or (bool(client) and str(subject) in (client, f"{client}@clients"))

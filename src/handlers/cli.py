@@ -1,0 +1,35 @@
+"""The `regulars` command."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from domain.refusals import Refusal
+from handlers import program, runtime
+from handlers.local import commands as local
+from handlers.replay import commands as replay
+
+app = typer.Typer(help="Loyalty points you can stake money on.", no_args_is_help=True, add_completion=False)
+app.command("run")(local.run)
+app.command("reset")(local.reset)
+app.command("token")(local.token)
+app.add_typer(replay.app, name="replay")
+
+program_app = typer.Typer(help="The program as code.", no_args_is_help=True)
+app.add_typer(program_app, name="program")
+
+
+@program_app.command("publish")
+def program_publish(
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="A program file, such as demo/coffee-chain.yaml.")
+    ],
+    table: Annotated[str, typer.Option(envvar="REGULARS_TABLE", help="The stack's table.")],
+) -> None:
+    """Make the program in FILE the one in force, with the AWS credentials and region of the environment."""
+    try:
+        published = program.publish(file, table=table, connection=runtime.connect())
+    except Refusal as refusal:
+        raise typer.BadParameter(refusal.message, param_hint="FILE") from refusal
+    typer.echo(f"{published.name}: version {published.version} is in force.")

@@ -1,0 +1,25 @@
+"""Publishing a program file: checked as a whole, then made the program in force."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pynamodb.connection import Connection
+
+from domain import programs
+from domain.programs import InvalidProgram, Program
+from storage.programs import Programs
+
+
+def load(path: Path) -> Program:
+    """The program a YAML file describes. Refuses `InvalidProgram` with the path of the first fault."""
+    try:
+        document: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidProgram(f"{path} is not readable as YAML: {error}") from error
+    return programs.parse(document, version=1)
+
+
+def publish(path: Path, *, table: str, connection: Connection) -> Program:
+    """Publishes the program of `path` on `table`. Refuses `InvalidProgram` and `storage.programs.ProgramChanged`."""
+    return Programs(connection, table).publish(load(path))

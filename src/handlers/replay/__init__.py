@@ -1,0 +1,1 @@
+"""Replays real baskets through the public API, and audits what the program made of them."""

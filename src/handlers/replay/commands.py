@@ -1,0 +1,48 @@
+"""`regulars replay`: real purchases, sent to the running local stack and audited."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from handlers.local.commands import HomeOption
+from handlers.local.home import REPOSITORY, TOOLS, Home
+
+DEMO = REPOSITORY / "demo" / "coffee-chain.yaml"
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def replay() -> None:
+    """Replay real purchases through the public API of the running stack."""
+
+
+@app.command()
+def completejourney(
+    households: Annotated[int, typer.Option(min=1, max=2469, help="How many households, always the same ones.")] = 100,
+    concurrency: Annotated[int, typer.Option(min=1, max=32, help="Households at once.")] = 4,
+    again: Annotated[
+        bool, typer.Option("--again", help="Send everything, also what an unfinished run has sent.")
+    ] = False,
+    audit_only: Annotated[bool, typer.Option("--audit-only", help="Send nothing, only compare.")] = False,
+    home: HomeOption = TOOLS,
+    program: Annotated[Path, typer.Option(help="The published program, for its timezone.")] = DEMO,
+) -> None:
+    """Send a year of real grocery baskets and check every balance.
+
+    A run that was interrupted resumes where it stopped. After a finished one everything is sent again: nothing changes.
+    """
+    # Not at the top: it loads pandas and pyarrow, development dependencies that no other command needs.
+    from handlers.replay import run  # noqa: PLC0415
+
+    raise typer.Exit(
+        run.completejourney(
+            households=households,
+            concurrency=concurrency,
+            again=again,
+            audit_only=audit_only,
+            home=Home(home.absolute()),
+            program_file=program,
+        )
+    )

@@ -1,0 +1,252 @@
+"""Members through the API: joining, and looking at oneself or, for tills and staff, at others."""
+
+from enum import Enum
+
+import strawberry
+from graphql import FieldNode, FragmentSpreadNode, InlineFragmentNode, IntValueNode, SelectionSetNode, VariableNode
+
+from domain import ledger, limits, members
+from domain.access import Permission
+from domain.ledger import Home
+from domain.members import Lookup, Profile
+from domain.refusals import Refusal
+from schema import accounts, entries, refusals
+from schema.access import Permitted
+from schema.accounts import Account
+from schema.context import Context, Info
+from schema.entries import EntryConnection
+from schema.nodes import Node, key_of, to_id
+from schema.refusals import UserError
+from schema.scalars import DateTime
+
+
+@strawberry.type(
+    description="Somebody enrolled in the program. Personal data is seen by the member, tills and staff only."
+)
+class Member(Node):
+    """A member with their account and history."""
+
+    external_id: str | None = strawberry.field(description="The id this member has in the caller's own systems.")
+    name: str | None
+    email: str | None
+    phone: str | None
+    card_number: str | None
+    enrolled_at: DateTime | None
+    account: Account
+    acct: strawberry.Private[str]
+    home: strawberry.Private[Home]
+
+    @strawberry.field(description="The history, newest first.")
+    def entries(
+        self, info: Info, first: int = limits.ENTRIES_PAGE_DEFAULT, after: str | None = None
+    ) -> EntryConnection:
+        """The first page comes out of the read that found the member."""
+        context = info.context
+        if after is not None:
+            return entries.page_after(context, self.acct, first=first, after=after)
+        records = self.home.records
+        if len(records) < first + 1 and records[-1].seq > 1:
+            records = tuple(context.store.records_before(self.acct, records[0].seq, limit=first + 1))
+        unbooked = ledger.current(records[0], context.now, context.program.zone)
+        return entries.connection(context, self.acct, (unbooked, *records), first=first, before=None)
+
+
+@strawberry.input(
+    one_of=True, description="Names a member: by id, by the caller's own id, by a contact or by a card. Exactly one."
+)
+class MemberByInput:
+    """One way of naming a member."""
+
+    id: strawberry.ID | None = strawberry.UNSET
+    external_id: str | None = strawberry.UNSET
+    email: str | None = strawberry.UNSET
+    phone: str | None = strawberry.UNSET
+    card_number: str | None = strawberry.UNSET
+
+    def lookup(self, *field: str) -> Lookup:
+        """The look-up it stands for; `field` is where it stands in the input."""
+        for kind, name, value in (
+            ("external", "externalId", self.external_id),
+            ("email", "email", self.email),
+            ("phone", "phone", self.phone),
+            ("card", "cardNumber", self.card_number),
+        ):
+            if value is not None and value is not strawberry.UNSET:
+                return members.lookup(kind, value, field=(*field, name))
+        path = ".".join((*field, "id"))
+        return Lookup("id", key_of("Member", self.id or "", field=path))
+
+
+@strawberry.input(
+    description="A new member: at least one contact, card number or external id. Members enroll themselves, tills anyone."
+)
+class MemberEnrollInput:
+    """What is known of a new member."""
+
+    idempotency_key: str
+    external_id: str | None = None
+    email: str | None = None
+    phone: str | None = strawberry.field(default=None, description="International form, such as +15551234567.")
+    card_number: str | None = None
+    name: str | None = None
+
+
+@strawberry.enum(description="Why a member was not enrolled.")
+class MemberEnrollErrorCode(Enum):
+    """Codes of `domain.members.ENROLL_REFUSALS`."""
+
+    INVALID_TEXT = "INVALID_TEXT"
+    INVALID_EMAIL = "INVALID_EMAIL"
+    INVALID_PHONE = "INVALID_PHONE"
+    CONTACT_MISSING = "CONTACT_MISSING"
+    IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
+    ALREADY_ENROLLED = "ALREADY_ENROLLED"
+
+
+@strawberry.type(description="Why a member was not enrolled.")
+class MemberEnrollUserError(UserError):
+    """A refusal of `memberEnroll`."""
+
+    code: MemberEnrollErrorCode
+
+
+@strawberry.type
+class MemberEnrollPayload:
+    """The new member, or why there is none."""
+
+    member: Member | None = None
+    replayed: bool = strawberry.field(
+        default=False, description="True when an earlier call with this key had this answer."
+    )
+    user_errors: list[MemberEnrollUserError] = strawberry.field(default_factory=list)
+
+
+def viewer(info: Info) -> Member | None:
+    """The caller's own membership."""
+    account = members.own_account(info.context.store, info.context.actor)
+    return None if account is None else load(info, account)
+
+
+def member(info: Info, by: MemberByInput) -> Member | None:
+    """Somebody the caller may see."""
+    context = info.context
+    try:
+        lookup = by.lookup("by")
+        if lookup.kind == "id" and context.actor.may(Permission.MEMBERS_READ):
+            # An id is the account itself: the read of the member is also the proof that it exists.
+            return load(info, lookup.value)
+        account = members.resolve(context.store, actor=context.actor, by=lookup, field=("by",))
+    except Refusal:
+        return None
+    return load(info, account)
+
+
+def member_enroll(info: Info, input: MemberEnrollInput) -> MemberEnrollPayload:
+    """Enrolls a member."""
+    context = info.context
+    try:
+        enrolled = members.enroll(
+            context.store,
+            actor=context.actor,
+            idempotency_key=input.idempotency_key,
+            profile=Profile(
+                enrolled_at=context.now,
+                name=input.name,
+                external_id=input.external_id,
+                email=input.email,
+                phone=input.phone,
+                card_number=input.card_number,
+            ),
+            account=context.new_account(),
+            now=context.now,
+        )
+    except Refusal as refusal:
+        error = refusals.user_error(refusal, MemberEnrollUserError, MemberEnrollErrorCode)
+        return MemberEnrollPayload(replayed=refusal.replayed, user_errors=[error])
+    return MemberEnrollPayload(member=load(info, enrolled.account, strong=True), replayed=enrolled.replayed)
+
+
+@strawberry.type
+class MemberQueries:
+    """Fields of the query root."""
+
+    viewer: Member | None = strawberry.field(
+        resolver=viewer,
+        description="The member whose token this is; null before enrolling. Needs a member's token.",
+        extensions=[Permitted(Permission.OWN_ACCOUNT_READ)],
+    )
+    member: Member | None = strawberry.field(
+        resolver=member,
+        description="A member; null when there is none, and for members when it is not they themselves.",
+        extensions=[Permitted(Permission.MEMBERS_READ, Permission.OWN_ACCOUNT_READ)],
+    )
+
+
+@strawberry.type
+class MemberMutations:
+    """Fields of the mutation root."""
+
+    member_enroll: MemberEnrollPayload = strawberry.field(
+        resolver=member_enroll,
+        description="Enrolls a member with an empty account. Members enroll themselves, once; tills and staff anyone.",
+        extensions=[Permitted(Permission.MEMBERS_ENROLL, Permission.OWN_ACCOUNT_ENROLL)],
+    )
+
+
+def load(info: Info, account: str, *, strong: bool = False) -> Member | None:
+    """The member of an account with as much history as the query's first page asks for, in one read."""
+    context = info.context
+    wanted = _entries_wanted(info)
+    home = context.store.home(account, entries=wanted, strong=strong)
+    if home is None and not strong:
+        # Somebody who joined a moment ago may be missing from the cheap read.
+        home = context.store.home(account, entries=wanted, strong=True)
+    return None if home is None else member_of(context, account, home)
+
+
+def member_of(context: Context, account: str, home: Home) -> Member:
+    """A member as read from the store."""
+    profile = home.profile
+    state = ledger.current(home.records[0], context.now, context.program.zone).state
+    return Member(
+        id=to_id("Member", account),
+        external_id=profile.external_id if profile else None,
+        name=profile.name if profile else None,
+        email=profile.email if profile else None,
+        phone=profile.phone if profile else None,
+        card_number=profile.card_number if profile else None,
+        enrolled_at=DateTime(profile.enrolled_at) if profile else None,
+        account=accounts.account_of(state),
+        acct=account,
+        home=home,
+    )
+
+
+def _entries_wanted(info: Info) -> int:
+    """How many entries the query's first page wants: read off the query, so that one read answers all of it."""
+    raw = info._raw_info  # noqa: SLF001 (Strawberry's own selection objects cost more than the read they would save)
+    wanted = 0
+    pending = [node.selection_set for node in raw.field_nodes]
+    while pending:
+        selection = pending.pop()
+        for node in selection.selections if isinstance(selection, SelectionSetNode) else ():
+            if isinstance(node, FragmentSpreadNode):
+                pending.append(raw.fragments[node.name.value].selection_set)
+            elif isinstance(node, InlineFragmentNode):
+                pending.append(node.selection_set)
+            elif isinstance(node, FieldNode) and node.name.value == "entries":
+                wanted = max(wanted, _first_of(node, raw.variable_values))
+            elif isinstance(node, FieldNode) and node.name.value == "member":
+                pending.append(node.selection_set)  # a payload's member
+    return wanted
+
+
+def _first_of(node: FieldNode, variables: object) -> int:
+    for argument in node.arguments or ():
+        if argument.name.value != "first":
+            continue
+        if isinstance(argument.value, IntValueNode):
+            return min(int(argument.value.value), limits.ENTRIES_PAGE_MAX)
+        if isinstance(argument.value, VariableNode):
+            return limits.ENTRIES_PAGE_DEFAULT
+    return limits.ENTRIES_PAGE_DEFAULT

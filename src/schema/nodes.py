@@ -1,0 +1,38 @@
+"""Global ids: every object that can be refetched has one, opaque to callers."""
+
+import base64
+import binascii
+
+import strawberry
+
+from schema.faults import Code, Fault
+
+
+@strawberry.interface(description="An object that can be fetched again by its id.")
+class Node:
+    """Relay's object identification."""
+
+    id: strawberry.ID = strawberry.field(description="Opaque and stable; for `node(id:)` and for naming it elsewhere.")
+
+
+def to_id(kind: str, key: str) -> strawberry.ID:
+    """The global id of the `kind` that is found under `key`."""
+    return strawberry.ID(base64.urlsafe_b64encode(f"{kind}:{key}".encode()).decode().rstrip("="))
+
+
+def from_id(global_id: str) -> tuple[str, str]:
+    """Kind and key of a global id; two empty texts for anything else."""
+    try:
+        text = base64.b64decode(global_id + "=" * (-len(global_id) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        return "", ""
+    kind, _, key = text.partition(":")
+    return kind, key
+
+
+def key_of(kind: str, global_id: str, *, field: str) -> str:
+    """The key in a global id of `kind`; a `BAD_USER_INPUT` fault for the id of anything else."""
+    found, key = from_id(global_id)
+    if found != kind:
+        raise Fault(Code.BAD_USER_INPUT, f"{field} is not the id of a {kind}.", field=field)
+    return key

@@ -1,0 +1,80 @@
+"""The key design: one table, no index, every access pattern a key.
+
+| to find                          | PK                      | SK                    | how                                   |
+|----------------------------------|-------------------------|-----------------------|---------------------------------------|
+| the account now                  | `M#<acct>`              | `E#<seq>`             | Query, begins_with `E#`, descending, 1 |
+| the history, page by page        | `M#<acct>`              | `E#<seq>`             | Query, `E#` ≤ cursor, descending       |
+| member, account, n newest entries| `M#<acct>`              | `P`, `E#<seq>`        | Query, descending, n + 2 (`P` > `E#…`) |
+| what a key was answered          | `K#<source>:<key>`      | `K`                   | the failed put returns it; GetItem     |
+| the account of a contact, login… | `U#<kind>#<hmac>`       | `U`                   | GetItem                               |
+| who has something due on a day   | `D#<day>#<shard>`       | `<acct>`              | Query a shard                         |
+| every member                     | `DIR#<shard>`           | `<acct>`              | Query a shard                         |
+| the program in force             | `CFG`                   | `V#<version>`         | Query, descending, 1                  |
+| terms or a reward of a version   | `CFG`                   | `V#<version>`         | GetItem                               |
+
+Sequences and versions have ten digits, so that their text order is their number order.
+"""
+
+import hashlib
+import hmac
+import zlib
+
+from domain.ledger import Key
+
+PROFILE = "P"
+CLAIM = "K"
+LOOKUP = "U"
+CONFIG = "CFG"
+DIRECTORY = "D"
+ENTRY_PREFIX = "E#"
+# Before every entry and after every entry: the ends of a Query range.
+ENTRY_FIRST = "E#0000000000"
+ENTRY_LAST = "E#9999999999"
+VERSION_PREFIX = "V#"
+
+
+def account(acct: str) -> str:
+    """Partition of everything that is one account's."""
+    return f"M#{acct}"
+
+
+def entry(seq: int) -> str:
+    """Sort key of the record at `seq`."""
+    return f"E#{seq:010d}"
+
+
+def sequence(sort_key: str) -> int:
+    """The sequence in a record's sort key."""
+    return int(sort_key[2:])
+
+
+def claim(key: Key) -> str:
+    """Partition of a claim. A source never holds a colon, so the first one ends it."""
+    assert ":" not in key.source
+    return f"K#{key.source}:{key.value}"
+
+
+def lookup(kind: str, value: str, pepper: bytes) -> str:
+    """Partition of a look-up. The value is personal data: only its keyed hash is ever a key."""
+    digest = hmac.new(pepper, f"{kind}#{value}".encode(), hashlib.sha256).hexdigest()
+    return f"U#{kind}#{digest}"
+
+
+def due(day: int, shard: int) -> str:
+    """Partition of the accounts of one shard that have something due on `day`."""
+    return f"D#{day}#{shard}"
+
+
+def directory(shard: int) -> str:
+    """Partition of the members of one shard."""
+    return f"DIR#{shard}"
+
+
+def shard(acct: str, shards: int) -> int:
+    """The shard of an account, the same for ever while the number of shards is."""
+    return zlib.crc32(acct.encode()) % shards
+
+
+def version(number: int) -> str:
+    """Sort key of a program version."""
+    return f"V#{number:010d}"
