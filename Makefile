@@ -3,6 +3,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
+# Bytecode is written once and kept: without it every command and test would compile its imports again.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 LOCAL := .local
 VENV := .venv
@@ -29,7 +32,7 @@ $(LOCAL)/uv/bin/uv: | python
 
 $(VENV)/.synced: locks/dev.txt pyproject.toml | python $(UV)
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
-	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV) pip sync --quiet --require-hashes locks/dev.txt
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV) pip sync --quiet --compile-bytecode --require-hashes locks/dev.txt
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV) pip install --quiet --no-deps --editable .
 	@touch $@
 
@@ -40,4 +43,44 @@ setup: $(VENV)/.synced ## Make the development environment (.venv)
 lock: | python $(UV) ## Pin the newest allowed versions of everything
 	@$(UV_COMPILE) --upgrade pyproject.toml --extra cli --group dev -o locks/dev.txt
 	@$(UV_COMPILE) --upgrade pyproject.toml --constraint locks/dev.txt -o locks/lambda.txt
-	@for tool in ministack lint; do $(UV_COMPILE) --upgrade locks/$$tool.in -o locks/$$tool.txt; done
+	@for tool in ministack lint checkov; do $(UV_COMPILE) --upgrade locks/$$tool.in -o locks/$$tool.txt; done
+
+# --- checking ---------------------------------------------------------------------------------------------------------
+
+.PHONY: check
+check: format-check lint types contracts validate test ## All that CI runs: format, lint, types, import contracts, template, tests
+
+.PHONY: format
+format: setup ## Format the code
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix --select I .
+
+.PHONY: format-check
+format-check: setup
+	@$(BIN)/ruff format --quiet --check . || { echo "make format mends this" >&2; exit 1; }
+
+.PHONY: lint
+lint: setup
+	@$(BIN)/ruff check --quiet .
+
+.PHONY: types
+types: setup
+	@$(BIN)/mypy
+	@$(BIN)/mypy bench tests/engines.py tools
+
+.PHONY: contracts
+contracts: setup
+	@$(BIN)/lint-imports --no-logo
+
+# Two workers: what the tests mostly do is wait for engines. Files stay together, because stacks are started by file.
+TEST_WORKERS ?= 2
+
+.PHONY: test
+test: local-tools build-here rie ## Run every test from nothing
+	@$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile
+
+.PHONY: schema
+schema: setup ## Write schema.graphql, the contract as it is reviewed
+	@$(BIN)/python -m tools.schema > schema.graphql
+
+include make/*.mk

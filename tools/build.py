@@ -101,8 +101,8 @@ def find_interpreter(runtime: str, uv: str) -> Path:
     here = [name for name in RUNTIMES if name in map(runtime_of, interpreters(name, uv))]
     sys.exit(
         f"No Python {version} on this machine, and the bytecode for the runtime {runtime} has to be compiled by it.\n"
-        f"Install it (for example: {uv} python install {version}), or build for another runtime and deploy with that as\n"
-        f"the parameter Runtime. Possible here: {', '.join(f'make build RUNTIME={name}' for name in here) or 'none'}."
+        f"Install it (for example: {uv} python install {version}), or build for another runtime and deploy with that\n"
+        f"as the parameter Runtime. Possible here: {', '.join(f'make build RUNTIME={name}' for name in here) or 'none'}."
     )
 
 

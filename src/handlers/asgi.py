@@ -14,7 +14,7 @@ import json
 import logging
 import math
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, NoReturn, Protocol, TypeVar
@@ -32,7 +32,6 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
 
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
@@ -54,6 +53,13 @@ _PARAMETERS_MAX = 20
 
 _T = TypeVar("_T")
 _Tell = Callable[[GraphQLError], dict[str, Any]]
+
+
+class App(Protocol):
+    """An ASGI application."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
 
 
 class Log(Protocol):

@@ -14,12 +14,12 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from handlers.asgi import GRAPHQL_RESPONSE, JSON, TEXT_MIME_TYPES, App, Scope, app
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from mangum import Mangum
-from schema.faults import Code, Fault
 
+from handlers.asgi import GRAPHQL_RESPONSE, JSON, TEXT_MIME_TYPES, App, Scope, app
+from schema.faults import Code, Fault
 from tests.handlers.graphql_http import audits
 from tests.schema import tiny_schema
 from tests.schema.tiny_schema import SECRET, tiny
@@ -79,12 +79,12 @@ def address() -> Iterator[str]:
         handler: Mangum
 
         def do_GET(self) -> None:
-            self._invoke("")
+            self._invoke(b"")
 
         def do_POST(self) -> None:
             self._invoke(self.rfile.read(int(self.headers.get("content-length", 0))))
 
-        def _invoke(self, body: str | bytes) -> None:
+        def _invoke(self, body: bytes) -> None:
             path, _, query_string = self.path.partition("?")
             method, is_text = self.command, self.headers.get("content-type", "").startswith("application/json")
             event: dict[str, Any] = {
@@ -106,7 +106,7 @@ def address() -> Iterator[str]:
             self.end_headers()
             self.wfile.write(answer["body"].encode())
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        def log_message(self, format: str, *args: object) -> None:
             pass
 
     def serve() -> None:
@@ -485,13 +485,14 @@ def test_a_null_that_only_the_execution_finds_is_the_callers_mistake() -> None:
 
 def test_suggestions_are_given_only_with_introspection() -> None:
     closed = app(tiny(introspection=False), context=lambda _: None, body_bytes_max=BYTES_MAX)
-    for text, variables in (
+    misspelled: list[tuple[str, dict[str, Any]]] = [
         ("{ viewr { id } }", {}),
         ("{ lines(skis: []) }", {}),
         ("mutation { purchaseRecord(input: {total: {currency: EUX}}) { lines } }", {}),
         (PURCHASE, {"input": basket(sourc="x")}),
         (PURCHASE, {"input": basket(total={"amountMinor": 1, "currency": "EUX"})}),
-    ):
+    ]
+    for text, variables in misspelled:
         assert "Did you mean" in query(text, **variables).text
         assert "Did you mean" not in query(text, closed, **variables).text
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import graphql
 import pytest
 from graphql import get_introspection_query, parse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from schema import limits
 from schema.limits import (
     ALIASES_MAX,
@@ -23,7 +25,6 @@ from schema.limits import (
     TOKENS_MAX,
     Schema,
 )
-
 from tests.schema import tiny_schema
 from tests.schema.tiny_schema import tiny
 
@@ -59,14 +60,10 @@ def test_the_length_of_a_query() -> None:
 
 
 def test_the_number_of_tokens() -> None:
-    at_most = "{ lines(skus: [" + '"a" ' * 400 + "]) }"
-    assert codes(at_most) == []
-    text = "{ viewer { friend " * 400
     assert parse("{" + "a " * (TOKENS_MAX - 2) + "}").token_count == TOKENS_MAX
-    assert codes("{" + "a " * (TOKENS_MAX - 2) + "}") != ["QUERY_TOO_MANY_TOKENS"]
+    assert codes("{" + "a " * (TOKENS_MAX - 2) + "}") == ["QUERY_TOO_MANY_ROOTS", "QUERY_TOO_COSTLY"]
     assert codes("{" + "a " * (TOKENS_MAX - 1) + "}") == ["QUERY_TOO_MANY_TOKENS"]
     assert codes("{ a(b: [" + "1 " * TOKENS_MAX + "]) }") == ["QUERY_TOO_MANY_TOKENS"]
-    assert codes(text) == ["GraphQLSyntaxError"]
 
 
 def test_a_broken_token_is_no_token_too_many() -> None:
@@ -150,10 +147,10 @@ def test_a_page_size_of_five_thousand_digits_is_refused_unread() -> None:
 
 def test_a_refused_page_size_names_the_variable_or_the_argument() -> None:
     text = "query A($howMany: Int) { viewer { entries(first: $howMany) { count } } }"
-    (error,) = SCHEMA.execute_sync(text, variable_values={"howMany": 101}).errors or ()
-    assert error.extensions == {"code": "PAGE_OUT_OF_RANGE", "field": "howMany"}
-    (error,) = SCHEMA.execute_sync("{ viewer { entries(first: 101) { count } } }").errors or ()
-    assert error.extensions == {"code": "PAGE_OUT_OF_RANGE", "field": "first"}
+    errors = SCHEMA.execute_sync(text, variable_values={"howMany": 101}).errors or []
+    assert [error.extensions for error in errors] == [{"code": "PAGE_OUT_OF_RANGE", "field": "howMany"}]
+    errors = SCHEMA.execute_sync("{ viewer { entries(first: 101) { count } } }").errors or []
+    assert [error.extensions for error in errors] == [{"code": "PAGE_OUT_OF_RANGE", "field": "first"}]
 
 
 def test_the_length_of_a_list() -> None:
@@ -171,8 +168,8 @@ def test_the_length_of_a_list() -> None:
 def test_a_list_too_long_names_its_field() -> None:
     text = "mutation A($input: PurchaseRecordInput!) { purchaseRecord(input: $input) { lines } }"
     variables = {"input": {"lines": [{"tags": [0] * (LIST_MAX + 1)}]}}
-    (error,) = SCHEMA.execute_sync(text, variable_values=variables).errors or ()
-    assert error.extensions == {"code": "LIST_TOO_LONG", "field": "input.lines.0.tags"}
+    errors = SCHEMA.execute_sync(text, variable_values=variables).errors or []
+    assert [error.extensions for error in errors] == [{"code": "LIST_TOO_LONG", "field": "input.lines.0.tags"}]
 
 
 # --- cost -------------------------------------------------------------------------------------------------------------
@@ -197,8 +194,8 @@ def cost(text: str) -> int:
         ("{ viewer { entriesOfAnySize(first: 3, last: 5) { edges { node { points } } } } }", 2 + 5 * 2),
         ("query A($n: Int) { viewer { entries(first: $n) { edges { node { points } } } } }", 2 + 100 * 2),
         (
-            "{ viewer { ...M } } fragment M on Member { entries(first: 5) { ...C } }"
-            " fragment C on EntryConnection { count ... { edges { node { points } } } }",
+            """{ viewer { ...M } } fragment M on Member { entries(first: 5) { ...C } }
+            fragment C on EntryConnection { count ... { edges { node { points } } } }""",
             2 + 5 * 2,
         ),
         # a page in a page
@@ -208,7 +205,7 @@ def cost(text: str) -> int:
         ),
         # the same field k times in one place: k (k - 1) / 2 comparisons
         ("{ viewer { id id id id } }", 1 + 6),
-        ("{ unknown { a { b } } }", 3),
+        ("{ unknown { a { b } } }", 2),
     ],
 )
 def test_the_cost_of_a_query(text: str, expected: int) -> None:
@@ -229,8 +226,10 @@ def test_a_query_may_cost_so_much_and_no_more() -> None:
     assert codes(pages(5)) == ["QUERY_TOO_COSTLY"]
 
 
-def test_a_home_screen_and_a_full_page_with_their_objects_are_affordable() -> None:
-    assert codes("query A($n: Int!) { viewer { entries(first: $n) { edges { node { member { id } } } } } }", n=1) == []
+def test_a_page_of_any_size_with_three_objects_in_each_node_is_affordable() -> None:
+    objects = "member { id } b: member { id } c: member { id }"
+    text = "query A($n: Int!) { viewer { entries(first: $n) { edges { node { " + objects + " } } } } }"
+    assert codes(text, n=PAGE_MAX) == []
 
 
 # Weighing shares the work for fragments. A document with its fragments written out, weighed naively, has the same weight.
@@ -269,7 +268,8 @@ def weighed(chosen: list[Any], bodies: dict[str, list[Any]]) -> tuple[int, int, 
             spread.add(item[0])
         else:
             fields.append(item)
-    depth, total, aliases, seen = 0, 0, 0, []
+    depth, total, aliases = 0, 0, 0
+    seen: list[str] = []
     for kind, size, inner in fields:
         inner_depth, inner_cost, inner_aliases = weighed(inner, bodies) if inner else (0, 0, 0)
         levels, own = {"page": (4, 1 + size * (3 + inner_cost)), "friend": (1, 1 + inner_cost)}.get(
@@ -371,7 +371,7 @@ def test_a_closed_schema_tells_nothing_about_itself(text: str) -> None:
 def validated(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Grows by one for each validation."""
     seen: list[object] = []
-    validate = limits.validate
+    validate = graphql.validate
 
     def counted(schema: Any, document: Any, *args: Any, **more: Any) -> Any:
         seen.append(document)
@@ -398,7 +398,7 @@ def test_limits_act_on_a_known_document(validated: list[object]) -> None:
     tiny_schema.asked.clear()
     assert codes(text, schema, n=101) == ["PAGE_OUT_OF_RANGE"]
     assert codes(text, schema, skus=[""] * 501) == ["LIST_TOO_LONG"]
-    assert codes(text, schema, skus="".split(), n=100) == []
+    assert codes(text, schema, skus=[], n=100) == []
     assert len(validated) == 1
 
 

@@ -104,7 +104,7 @@ class Query:
         return None
 
     @strawberry.field
-    def node(self, id: strawberry.relay.GlobalID) -> strawberry.ID | None:  # noqa: A002
+    def node(self, id: strawberry.relay.GlobalID) -> strawberry.ID | None:
         asked.append("node")
         return strawberry.ID(id.node_id)
 
@@ -164,7 +164,7 @@ class PurchaseRecordPayload:
 @strawberry.type
 class Mutation:
     @strawberry.mutation
-    def purchase_record(self, input: PurchaseRecordInput) -> PurchaseRecordPayload:  # noqa: A002
+    def purchase_record(self, input: PurchaseRecordInput) -> PurchaseRecordPayload:
         asked.append("purchaseRecord")
         return PurchaseRecordPayload(amount_minor=input.total.amount_minor, lines=len(input.lines))
 
