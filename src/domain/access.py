@@ -35,7 +35,7 @@ ROLE_GRANTS: dict[Role, frozenset[Permission]] = {
     Role.MEMBER: _READ | _OWN,
     # A partner starts with the catalog; everything else comes from the scopes of its token.
     Role.PARTNER: _READ,
-    Role.SUPPORT: _READ | {Permission.MEMBERS_READ, Permission.MEMBERS_ENROLL},
+    Role.SUPPORT: _READ | {Permission.MEMBERS_READ},
     Role.MANAGER: _READ
     | {
         Permission.MEMBERS_READ,
