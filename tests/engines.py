@@ -206,7 +206,7 @@ def run(name: str, command: Callable[[int, Path], tuple[list[str], dict[str, str
             arguments, settings = command(port, Path(directory))
             # Nothing of the developer's own AWS settings reaches an engine.
             bare = {"PATH": os.environ["PATH"], "TMPDIR": directory, "HOME": directory}
-            process = leashed(arguments, log, {**bare, **settings})
+            process = leashed(arguments, log, {**bare, **settings}, cwd=Path(directory))
             try:
                 if answers(f"http://127.0.0.1:{port}/", process):
                     yield Engine(
@@ -218,7 +218,7 @@ def run(name: str, command: Callable[[int, Path], tuple[list[str], dict[str, str
         pytest.fail(f"{name} did not start in {STARTS_MAX} attempts:\n{log.read_text()}")
 
 
-def leashed(command: list[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def leashed(command: list[str], log: Path, environment: Mapping[str, str], *, cwd: Path) -> subprocess.Popen[bytes]:
     """Starts a process that ends with this one at the latest (see leash.py); its output goes to `log`."""
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -226,7 +226,7 @@ def leashed(command: list[str], log: Path, environment: Mapping[str, str]) -> su
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
-            cwd=log.parent,
+            cwd=cwd,
             env=dict(environment),
             start_new_session=True,  # Ctrl-C in the terminal is for pytest; fixtures end the rest in order.
         )

@@ -180,7 +180,10 @@ class LookupTaken(Exception):
 
 
 class Store(Protocol):
-    """What the program needs of a store. Reads may be stale unless they say *strong*; every write is all or nothing."""
+    """What the program needs of a store. Reads may be stale unless they say *strong*; every write is all or nothing.
+
+    Any method may refuse `OutcomeUnknown`: the store gave no answer, and a write may have happened.
+    """
 
     def find_account(self, lookup: "Lookup", *, strong: bool = False) -> str | None:
         """The account a look-up value belongs to."""
@@ -216,7 +219,10 @@ class Store(Protocol):
         """Notes that something happens to the account on each of `days`. A note too many is harmless."""
 
     def pause(self, attempt: int) -> None:
-        """Waits a random moment that grows with `attempt`, so that contending writers spread out."""
+        """Waits a random moment that grows with `attempt`, so that contending writers spread out.
+
+        Refuses `OutcomeUnknown` when the request has no time left for another attempt.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,8 +54,9 @@ REWARDS_PAGE_MAX = 100
 
 # --- committing --------------------------------------------------------------------------------------------------------
 
-# An attempt is lost only when another writer's append won: with n writers on one account, n attempts are enough.
-COMMIT_ATTEMPTS_MAX = 40
+# An attempt is lost only when another writer's append won, so with n writers on one account n attempts are enough. What ends
+# the attempts of a hot account in practice is the request's deadline (`Store.pause`).
+COMMIT_ATTEMPTS_MAX = 500
 # Entries read back to find a key after the sequence its claim has seen; each page is one strong query.
 RESUME_PAGE = 100
 RESUME_PAGES_MAX = 100

@@ -61,7 +61,7 @@ class IdempotencyKeyReused(Refusal):
 
 
 class OutcomeUnknown(Refusal):
-    """The account was too busy to finish in time. The same call with the same key is safe and finds out."""
+    """The store was too busy, or did not answer in time. The same call with the same key is safe and finds out."""
 
 
 def require_text(

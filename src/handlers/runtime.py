@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,9 @@ from storage.table import Table
 _CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _CODE_LENGTH = 10
 _SECRET_LENGTH_MIN = 32
+# Contending stops this long before the caller's deadline, so that there is still an answer: "unknown, retry".
+_ANSWER_MARGIN_S = 3
+_DEADLINE_DEFAULT_S = 15
 
 
 class SettingMissing(Exception):
@@ -57,7 +61,7 @@ class Runtime:
         return Context(
             actor=actor,
             now=now(),
-            store=self.store,
+            store=self.store.until(time.monotonic() + _seconds_left(scope)),
             cursors=self.cursors,
             program_in_force=self.programs.current,
             new_account=new_account,
@@ -112,6 +116,12 @@ def now() -> datetime:
     """The program's clock, to the millisecond that the ledger keeps."""
     instant = datetime.now(UTC)
     return instant.replace(microsecond=instant.microsecond // 1_000 * 1_000)
+
+
+def _seconds_left(scope: Mapping[str, Any]) -> float:
+    lambda_context = scope.get("aws.context")
+    remaining_ms = lambda_context.get_remaining_time_in_millis() if lambda_context else _DEADLINE_DEFAULT_S * 1_000
+    return remaining_ms / 1_000 - _ANSWER_MARGIN_S
 
 
 def new_account() -> str:

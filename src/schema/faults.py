@@ -25,6 +25,8 @@ from graphql import (
 from graphql.utilities.validate_input_value import validate_input_value
 from strawberry.exceptions import StrawberryInputCoercionError
 
+from domain.refusals import OutcomeUnknown
+
 # A basket of 200 broken lines is told about its first ones; an answer must not grow with the nonsense it answers.
 COMPLAINTS_MAX = 10
 
@@ -94,6 +96,8 @@ def of(error: GraphQLError) -> Fault | None:
     for cause in _causes(error):
         if isinstance(cause, Fault):
             return cause
+        if isinstance(cause, OutcomeUnknown):
+            return Fault(Code.OUTCOME_UNKNOWN, cause.message, nodes=error.nodes)
         if isinstance(cause, StrawberryInputCoercionError):
             return Fault(Code.BAD_USER_INPUT, cause.message, nodes=error.nodes)
     if isinstance(error, GraphQLSyntaxError):

@@ -8,8 +8,8 @@ from graphql import FieldNode, FragmentSpreadNode, InlineFragmentNode, IntValueN
 from domain import ledger, limits, members
 from domain.access import Permission
 from domain.ledger import Home
-from domain.members import Lookup, Profile
-from domain.refusals import Refusal
+from domain.members import InvalidEmail, InvalidPhone, Lookup, Profile
+from domain.refusals import InvalidText, MemberNotFound, Refusal
 from schema import accounts, entries, refusals
 from schema.access import Permitted
 from schema.accounts import Account
@@ -136,7 +136,7 @@ def member(info: Info, by: MemberByInput) -> Member | None:
             # An id is the account itself: the read of the member is also the proof that it exists.
             return load(info, lookup.value)
         account = members.resolve(context.store, actor=context.actor, by=lookup, field=("by",))
-    except Refusal:
+    except (MemberNotFound, InvalidText, InvalidEmail, InvalidPhone):
         return None
     return load(info, account)
 

@@ -6,7 +6,6 @@ from typing import Protocol, TypeVar
 import strawberry
 
 from domain.refusals import OutcomeUnknown, Refusal
-from schema.faults import Code, Fault
 
 CodeEnum = TypeVar("CodeEnum", bound=Enum)
 CodeEnum_contra = TypeVar("CodeEnum_contra", bound=Enum, contravariant=True)
@@ -31,5 +30,5 @@ class _MadeOfRefusal(Protocol[CodeEnum_contra, UserErrorT_co]):
 def user_error(refusal: Refusal, error: _MadeOfRefusal[CodeEnum, UserErrorT], codes: type[CodeEnum]) -> UserErrorT:
     """A refusal as the `error` type of its mutation. What may have happened all the same is a fault, not an answer."""
     if isinstance(refusal, OutcomeUnknown):
-        raise Fault(Code.OUTCOME_UNKNOWN, refusal.message) from refusal
+        raise refusal
     return error(code=codes[refusal.code], field=list(refusal.field) or None, message=refusal.message)

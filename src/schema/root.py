@@ -4,7 +4,7 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import merge_types
 
-from domain import members
+from domain import ledger, members
 from domain.access import Permission
 from domain.ledger import Key, Record
 from schema import access, entries, limits, purchases, rewards
@@ -63,10 +63,14 @@ def _entry_at(context: Context, account: str, place: str) -> tuple[Record | None
     seq, _, index = place.partition(":")
     if not (seq.isdecimal() and index.isdecimal() and len(seq) <= 10 and len(index) <= 3):
         return None, 0
-    found = context.store.records_after(account, int(seq) - 1, limit=1) if int(seq) else []
-    if not found or found[0].seq != int(seq) or int(index) >= len(found[0].entries):
+    # With the record before it: an entry that nobody has booked yet follows from the head.
+    found = context.store.records_after(account, max(int(seq) - 2, 0), limit=2)
+    record = found[-1] if found else None
+    if record is not None and record.seq + 1 == int(seq):
+        record = ledger.current(record, context.now, context.program.zone)
+    if record is None or record.seq != int(seq) or int(index) >= len(record.entries):
         return None, 0
-    return found[0], int(index)
+    return record, int(index)
 
 
 @strawberry.type

@@ -1,12 +1,13 @@
 """The store on DynamoDB. Every method is one request, but for the bounded retries of the client itself."""
 
+import math
 import random
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClientError
 from pynamodb.connection import Connection
 from pynamodb.exceptions import VerboseClientError
 
@@ -21,6 +22,7 @@ from domain.ledger import (
     Record,
 )
 from domain.members import Lookup, Profile
+from domain.refusals import OutcomeUnknown
 from storage import items, keys
 from storage.items import Item
 
@@ -29,12 +31,15 @@ from storage.items import Item
 _RETRYABLE = frozenset(
     {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "ConditionalCheckFailed"}
 )
+# The client has retried these as often as it may.
 _BUSY = frozenset(
     {
         "ThrottlingException",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
         "TransactionInProgressException",
+        "InternalServerError",
+        "ServiceUnavailable",
     }
 )
 # The failed put is the read: the old item comes back with the refusal.
@@ -46,14 +51,21 @@ class Table:
     """`domain.ledger.Store` on one DynamoDB table.
 
     `pepper` keys the hashes of look-ups; `shards` is how many partitions a day's due rows and the directory are spread over.
-    Both stay what they were when the table got its first member.
+    Both stay what they were when the table got its first member. `deadline` is when contending stops, on the monotonic clock.
     """
 
-    def __init__(self, connection: Connection, name: str, *, pepper: bytes, shards: int) -> None:
+    def __init__(
+        self, connection: Connection, name: str, *, pepper: bytes, shards: int, deadline: float = math.inf
+    ) -> None:
         self._connection = connection
         self._name = name
         self._pepper = pepper
         self._shards = shards
+        self._deadline = deadline
+
+    def until(self, deadline: float) -> "Table":
+        """The same table for one request that has to be answered by `deadline` (seconds on the monotonic clock)."""
+        return Table(self._connection, self._name, pepper=self._pepper, shards=self._shards, deadline=deadline)
 
     # --- reads ---------------------------------------------------------------------------------------------------------
 
@@ -108,8 +120,6 @@ class Table:
             response = _response(error)
             if response["Error"]["Code"] == "ConditionalCheckFailedException":
                 raise ClaimTaken(items.claim_from(response["Item"])) from error
-            if response["Error"]["Code"] in _BUSY:
-                raise Contended from error
             raise
 
     def enroll(self, claim: Claim, record: Record, profile: Profile, lookups: Sequence[Lookup]) -> None:
@@ -138,7 +148,9 @@ class Table:
             )
 
     def pause(self, attempt: int) -> None:
-        time.sleep(random.uniform(0, min(_PAUSE_MAX_S, _PAUSE_FIRST_S * 2**attempt)))  # noqa: S311 (spreading, not secrecy)
+        if time.monotonic() > self._deadline:
+            raise OutcomeUnknown("The account is too busy; whether this happened is unknown. Retry with the same key.")
+        time.sleep(random.uniform(0, min(_PAUSE_MAX_S, _PAUSE_FIRST_S * 2 ** min(attempt, 10))))  # noqa: S311 (spreading, not secrecy)
 
     # --- requests ------------------------------------------------------------------------------------------------------
 
@@ -148,7 +160,18 @@ class Table:
         ).serialize()
 
     def _call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        result: dict[str, Any] = self._connection.dispatch(operation, {"TableName": self._name, **request})
+        return self._send(operation, {"TableName": self._name, **request})
+
+    def _send(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        """One request with the client's own bounded retries. Refuses `OutcomeUnknown` when they end without an answer."""
+        try:
+            result: dict[str, Any] = self._connection.dispatch(operation, request)
+        except (HTTPClientError, EndpointConnectionError) as error:
+            raise OutcomeUnknown("The store did not answer. Retry with the same key.") from error
+        except VerboseClientError as error:
+            if _response(error)["Error"]["Code"] in _BUSY:
+                raise OutcomeUnknown("The store is too busy. Retry with the same key.") from error
+            raise
         return result
 
     def _get(self, pk: str, sk: str, *, strong: bool = False) -> Item | None:
@@ -181,18 +204,16 @@ class Table:
 
     def _transact(self, rows: Sequence[Item]) -> list[dict[str, Any]]:
         """Puts every row that is not there yet, all or none. Empty when written, else the cancellation reasons in the
-        order of `rows`; raises `Contended` when the store was too busy to say."""
+        order of `rows`."""
         puts = [{"Put": {"TableName": self._name, "Item": row, **_PUT_IF_NEW}} for row in rows]
         try:
             # The client's own request token covers its own retries only; what makes a write safe to repeat are the keys.
-            self._connection.dispatch("TransactWriteItems", {"TransactItems": puts})
+            self._send("TransactWriteItems", {"TransactItems": puts})
         except VerboseClientError as error:
             response = _response(error)
             reasons: list[dict[str, Any]] = response.get("CancellationReasons", [])
             if reasons and all(reason["Code"] in _RETRYABLE for reason in reasons if reason["Code"] != "None"):
                 return reasons
-            if response["Error"]["Code"] in _BUSY:
-                raise Contended from error
             raise
         return []
 

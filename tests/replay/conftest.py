@@ -16,6 +16,6 @@ def program() -> Iterator[TinyProgram]:
 
 @pytest.fixture
 def client(program: TinyProgram) -> Iterator[Client]:
-    client = Client(program.url, token=program.token, wait_first_s=0.001)
+    client = Client(program.graphql_url, token=program.token, wait_first_s=0.001)
     yield client
     client.close()

@@ -25,7 +25,7 @@ ZONES = st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Pacific/Ki
 
 @pytest.fixture
 def replayed(program: TinyProgram, client: Client, tmp_path: Path) -> TinyProgram:
-    progress = sending.Progress(tmp_path / "progress", graphql_url=program.url, shift_days=SHIFT.days)
+    progress = sending.Progress(tmp_path / "progress", graphql_url=program.graphql_url, shift_days=SHIFT.days)
     sending.send(completejourney.baskets(HOUSEHOLDS, shift=SHIFT), client=client, progress=progress)
     progress.close()
     program.requests.clear()

@@ -144,15 +144,15 @@ def test_baskets_are_read_whole_and_in_time_order(lines: pd.DataFrame, cents: pd
 
 
 @pytest.mark.parametrize("now", [NOW, NOW + timedelta(days=6, hours=23), datetime(2028, 2, 29, 4, 1, 20, tzinfo=UTC)])
-def test_the_first_run_moves_the_last_basket_to_less_than_a_week_ago(
+def test_the_first_run_moves_the_last_basket_to_less_than_a_day_ago(
     now: datetime, tmp_path: Path, lines: pd.DataFrame
 ) -> None:
     shift = completejourney.shift_kept(tmp_path / "kept" / "shift.json", now=now)
 
     at = lines["transaction_timestamp"].dt.tz_localize("UTC") + shift
-    assert now - timedelta(days=7) < at.max() <= now
+    assert now - timedelta(days=1) < at.max() <= now
     assert at.min() > now - timedelta(days=400)  # older purchases are refused by default
-    assert shift % timedelta(weeks=1) == timedelta(0)
+    assert shift % timedelta(days=1) == timedelta(0)
 
 
 def test_later_runs_keep_the_shift_of_the_first(tmp_path: Path) -> None:
@@ -163,13 +163,13 @@ def test_later_runs_keep_the_shift_of_the_first(tmp_path: Path) -> None:
     assert json.loads(kept.read_text())["shift_days"] == first.days
 
 
-def test_the_shift_keeps_weekday_and_time_of_day_across_daylight_saving(tmp_path: Path) -> None:
+def test_the_shift_keeps_the_time_of_day_across_daylight_saving(tmp_path: Path) -> None:
     shift = completejourney.shift_kept(tmp_path / "shift.json", now=NOW)
     eastern = ZoneInfo("America/New_York")
     for baskets in completejourney.baskets(completejourney.households(20), shift=shift).values():
         for basket in baskets:
             before = basket.occurred_at - shift
-            assert (before.weekday(), before.timetz()) == (basket.occurred_at.weekday(), basket.occurred_at.timetz())
+            assert before.timetz() == basket.occurred_at.timetz()
             local, local_before = (
                 instant.astimezone(eastern).replace(tzinfo=None) for instant in (basket.occurred_at, before)
             )

@@ -4,41 +4,30 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pytest
 from graphql import build_schema, parse, validate
 from typer.testing import CliRunner
 
-from handlers.local.home import Home, write_json
-from handlers.local.stack import Stack
 from handlers.replay import auditor, commands, run, sending
 from tests.replay.conftest import TIMEZONE
-from tests.replay.tiny_program import TinyProgram
+from tests.replay.tiny_program import Elsewhere, TinyProgram
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def files(tmp_path: Path, program: TinyProgram) -> dict[str, Any]:
+def files(tmp_path: Path) -> dict[str, Path]:
     terms = tmp_path / "program.yaml"
     terms.write_text(f"timezone: {TIMEZONE}\n")
-    home = Home(tmp_path / "home")
-    publish(home, program.url)
-    return {"home": home, "program_file": terms, "token": program.token}
+    return {"program_file": terms, "kept": tmp_path / "replay"}
 
 
-def publish(home: Home, graphql_url: str) -> None:
-    """What the local stack leaves for other programs; of it, only the address is used when tokens come from elsewhere."""
-    others = dict.fromkeys(("graphiql_url", "endpoint_url", "region", "table", "access_key", "secret_key"), "none")
-    stack = Stack(graphql_url=graphql_url, outputs={}, passwords={}, **others)
-    write_json(home.stack_file, {**asdict(stack), "tokens": {}})
-
-
-def replay(files: dict[str, Any], *, households: int = 3, again: bool = False, audit_only: bool = False) -> int:
-    return run.completejourney(households=households, concurrency=4, again=again, audit_only=audit_only, **files)
+def replay(
+    stack: run.Stack, files: dict[str, Path], *, households: int = 3, again: bool = False, audit_only: bool = False
+) -> int:
+    return run.completejourney(stack, households=households, concurrency=4, again=again, audit_only=audit_only, **files)
 
 
 def figure(output: str, name: str) -> str:
@@ -48,9 +37,9 @@ def figure(output: str, name: str) -> str:
 
 
 def test_sends_audits_and_sums_up(
-    files: dict[str, Any], program: TinyProgram, capsys: pytest.CaptureFixture[str]
+    files: dict[str, Path], program: TinyProgram, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert replay(files) == 0
+    assert replay(program, files) == 0
 
     output = capsys.readouterr().out
     assert figure(output, "households") == "3"
@@ -62,35 +51,35 @@ def test_sends_audits_and_sums_up(
 
 
 def test_a_second_run_sends_everything_again_and_changes_nothing(
-    files: dict[str, Any], program: TinyProgram, capsys: pytest.CaptureFixture[str]
+    files: dict[str, Path], program: TinyProgram, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    replay(files)
+    replay(program, files)
     balances, sent = program.balances(), sorted(request.body for request in program.requests if request.is_purchase)
     program.requests.clear()
     capsys.readouterr()
 
-    assert replay(files) == 0
+    assert replay(program, files) == 0
 
     assert program.balances() == balances
     assert sorted(request.body for request in program.requests if request.is_purchase) == sent
     assert figure(capsys.readouterr().out, "- sent now") == f"{len(sent)}, {len(sent)} of them known already"
 
 
-def test_a_longer_run_keeps_the_shift(files: dict[str, Any], program: TinyProgram) -> None:
-    assert replay(files, households=1) == 0
-    assert replay(files, households=3) == 0
+def test_a_longer_run_keeps_the_shift(files: dict[str, Path], program: TinyProgram) -> None:
+    assert replay(program, files, households=1) == 0
+    assert replay(program, files, households=3) == 0
 
     assert len(program.members) == 3
 
 
 def test_a_difference_is_shown_and_ends_with_1(
-    files: dict[str, Any], program: TinyProgram, capsys: pytest.CaptureFixture[str]
+    files: dict[str, Path], program: TinyProgram, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    replay(files)
+    replay(program, files)
     program.members["household-630"][0]["points"] += 1
     capsys.readouterr()
 
-    assert replay(files, audit_only=True) == 1
+    assert replay(program, files, audit_only=True) == 1
 
     output = capsys.readouterr().out
     assert re.search(r"630.+balance", output)
@@ -98,38 +87,38 @@ def test_a_difference_is_shown_and_ends_with_1(
 
 
 def test_a_refusal_names_the_basket_and_ends_with_1(
-    files: dict[str, Any], program: TinyProgram, capsys: pytest.CaptureFixture[str]
+    files: dict[str, Path], program: TinyProgram, capsys: pytest.CaptureFixture[str]
 ) -> None:
     program.refusal = lambda given: "INVALID_QUANTITY" if given["externalId"] == "34749153595" else None
 
-    assert replay(files) == 1
+    assert replay(program, files) == 1
 
     assert "household 630, basket 34749153595: INVALID_QUANTITY" in capsys.readouterr().out
 
 
-def test_again_ignores_what_an_unfinished_run_has_sent(files: dict[str, Any], program: TinyProgram) -> None:
+def test_again_ignores_what_an_unfinished_run_has_sent(files: dict[str, Path], program: TinyProgram) -> None:
     program.refusal = lambda given: "INVALID_QUANTITY" if given["externalId"] == "34749153595" else None
-    replay(files)
+    replay(program, files)
     program.requests.clear()
 
-    replay(files)
+    replay(program, files)
     assert len(program.purchases) == 1
-    replay(files, again=True)
+    replay(program, files, again=True)
     assert len(program.purchases) == 1 + len(program.recorded) + 1
 
 
 def test_nothing_is_audited_when_the_program_refuses_everything(
-    files: dict[str, Any], program: TinyProgram, capsys: pytest.CaptureFixture[str]
+    files: dict[str, Path], program: TinyProgram, capsys: pytest.CaptureFixture[str]
 ) -> None:
     program.refusal = lambda _: "CURRENCY_NOT_ACCEPTED"
 
-    assert replay(files) == 1
+    assert replay(program, files) == 1
 
     assert "nothing was audited" in capsys.readouterr().out
 
 
-def test_the_till_sends_and_the_manager_audits(files: dict[str, Any], program: TinyProgram) -> None:
-    replay(files)
+def test_the_till_sends_and_the_manager_audits(files: dict[str, Path], program: TinyProgram) -> None:
+    replay(program, files)
 
     roles = {request.authorization.split("-")[0] for request in program.requests if request.input}
     assert roles == {"Bearer partner"}
@@ -145,34 +134,25 @@ def test_says_to_start_the_stack_when_there_is_none(tmp_path: Path) -> None:
     assert result.output == "Regulars is not running here. Start it: make run\n"
 
 
-def test_says_to_start_the_stack_when_it_is_dead(files: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    publish(files["home"], "http://127.0.0.1:9/graphql")
-
-    assert replay(files) == 1
+def test_says_to_start_the_stack_when_it_is_dead(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert replay(Elsewhere("http://127.0.0.1:9/graphql"), files) == 1
 
     output = capsys.readouterr().out
     assert output == "The stack does not answer at http://127.0.0.1:9/graphql (ConnectError). Start it: make run\n"
 
 
-def test_a_stack_that_was_wiped_gets_a_first_run(files: dict[str, Any], program: TinyProgram) -> None:
-    replay(files)
-    files["home"].wipe()
-
-    assert not (files["home"].state / "replay").exists()
-
-
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_a_run_that_was_killed_resumes(how: signal.Signals, files: dict[str, Any], program: TinyProgram) -> None:
+def test_a_run_that_was_killed_resumes(how: signal.Signals, files: dict[str, Path], program: TinyProgram) -> None:
     program.token_valid = "fixed"  # for another process there is only this one
     script = (
         "import sys; from pathlib import Path; from handlers.replay import run\n"
-        "from handlers.local.home import Home\n"
-        "home, terms = map(Path, sys.argv[1:])\n"
-        "sys.exit(run.completejourney(households=3, concurrency=2, again=False, audit_only=False,"
-        " home=Home(home), program_file=terms, token=lambda role: 'fixed'))"
+        "from tests.replay.tiny_program import Elsewhere\n"
+        "terms, kept = map(Path, sys.argv[2:])\n"
+        "sys.exit(run.completejourney(Elsewhere(sys.argv[1]), households=3, concurrency=2, again=False,"
+        " audit_only=False, program_file=terms, kept=kept))"
     )
-    command = [sys.executable, "-c", script, str(files["home"].folder), str(files["program_file"])]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-c", script, program.graphql_url, str(files["program_file"]), str(files["kept"])]
+    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as killed:
         deadline = time.monotonic() + 60
         while len(program.recorded) < 20 and time.monotonic() < deadline:

@@ -34,7 +34,7 @@ def progress(progress_file: Path, program: TinyProgram) -> Iterator[sending.Prog
 
 
 def open_progress(path: Path, program: TinyProgram) -> sending.Progress:
-    return sending.Progress(path, graphql_url=program.url, shift_days=SHIFT.days)
+    return sending.Progress(path, graphql_url=program.graphql_url, shift_days=SHIFT.days)
 
 
 def count(baskets: dict[int, list[Basket]]) -> int:
@@ -187,7 +187,7 @@ def test_the_progress_of_another_program_or_shift_is_started_over(
     one.acknowledge(7, 3)
     one.close()
 
-    kept = {"graphql_url": program.url, "shift_days": SHIFT.days} | other
+    kept = {"graphql_url": program.graphql_url, "shift_days": SHIFT.days} | other
 
     assert sending.Progress(progress_file, **kept).points == {}  # type: ignore[arg-type]
 
@@ -296,7 +296,7 @@ def test_a_token_that_stays_invalid_is_reported_and_not_asked_for_forever(
         asked.append("stranger")
         return "stranger"
 
-    stranger = Client(program.url, token=token, wait_first_s=0.001)
+    stranger = Client(program.graphql_url, token=token, wait_first_s=0.001)
 
     tally = sending.send({1: baskets[1], 2: baskets[2]}, client=stranger, progress=progress, concurrency=1)
 

@@ -70,7 +70,7 @@ class Request:
 @dataclass
 class TinyProgram:
     timezone: str
-    url: str = ""
+    graphql_url: str = ""
     requests: list[Request] = field(default_factory=list)  # that came with a valid token
     members: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     recorded: dict[str, tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
@@ -84,7 +84,7 @@ class TinyProgram:
     is_forgetful: bool = False  # of the keys of enrollings
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def token(self, role: str = "partner") -> str:
+    def token(self, role: str = "partner", /) -> str:
         self.tokens_issued += 1
         self.token_valid = f"{role}-{self.tokens_issued}"
         return self.token_valid
@@ -165,6 +165,16 @@ class TinyProgram:
         return json.dumps(result.formatted).encode()  # type: ignore[union-attr]
 
 
+@dataclass
+class Elsewhere:
+    """A stack by its address; every token is the same."""
+
+    graphql_url: str
+
+    def token(self, role: str, /) -> str:
+        return "fixed"
+
+
 @cache
 def _document(text: str) -> DocumentNode | list[GraphQLError]:
     document = parse(text)
@@ -211,10 +221,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(program: TinyProgram) -> Iterator[TinyProgram]:
-    """The program, reachable at its `url` until the end of the block."""
+    """The program, reachable at its `graphql_url` until the end of the block."""
     handler = type("Handler", (_Handler,), {"program": program})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        program.url = f"http://127.0.0.1:{server.server_port}/graphql"
+        program.graphql_url = f"http://127.0.0.1:{server.server_port}/graphql"
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         try:

@@ -80,8 +80,10 @@ QUERIES = (
     "{ cat { __typename name loud twice: loud(times: 2) friends { __typename name } } }",
     "{ cat { friends { name ... on Dog { bones owner { must matrix dogs { name } maybe { name bones } } } } } }",
     "{ cat { friends { ... on Dog { name broken } } lives } }",
-    "query ($no: Boolean = false) { cat { ...f lives @include(if: $no) name @skip(if: $no) } } "
-    "fragment f on Cat { friends { ...g } friends { name } } fragment g on Dog { a: name b: name owner { must } }",
+    (
+        "query ($no: Boolean = false) { cat { ...f lives @include(if: $no) name @skip(if: $no) } } "
+        "fragment f on Cat { friends { ...g } friends { name } } fragment g on Dog { a: name b: name owner { must } }"
+    ),
 )
 
 

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from handlers.local.commands import HomeOption
-from handlers.local.home import REPOSITORY, TOOLS, Home
+from handlers.local.home import REPOSITORY, TOOLS, Home, LocalStackError
+from handlers.local.stack import published
 
 DEMO = REPOSITORY / "demo" / "coffee-chain.yaml"
 
@@ -36,13 +37,20 @@ def completejourney(
     # Not at the top: it loads pandas and pyarrow, development dependencies that no other command needs.
     from handlers.replay import run  # noqa: PLC0415
 
-    raise typer.Exit(
-        run.completejourney(
-            households=households,
-            concurrency=concurrency,
-            again=again,
-            audit_only=audit_only,
-            home=Home(home.absolute()),
-            program_file=program,
-        )
+    place = Home(home.absolute())
+    try:
+        stack = published(place)
+    except LocalStackError as missing:
+        typer.echo(str(missing), err=True)
+        raise typer.Exit(run.EXIT_WRONG) from None
+    exit_code = run.completejourney(
+        stack,
+        households=households,
+        concurrency=concurrency,
+        again=again,
+        audit_only=audit_only,
+        program_file=program,
+        # A part of the stack's state: when that is wiped, the next run is a first one again.
+        kept=place.state / "replay",
     )
+    raise typer.Exit(exit_code)

@@ -34,10 +34,10 @@ INSTANT = pa.timestamp("us")
 # They come first, so that even a short replay holds the largest basket (161 lines) and the largest quantity (89,638).
 HOUSEHOLDS_FIRST = (1899, 630)
 
-# A shift of whole weeks keeps the weekday and the time of day of every basket. It is applied to UTC instants, so none
+# A shift of whole days keeps the time of day of every basket. It is applied to UTC instants, so none
 # falls into an hour that daylight saving skips or repeats; where the clocks change on another date than in the year of
 # the data, the *local* hour of the few baskets between the two dates moves by one.
-SHIFT_STEP = timedelta(weeks=1)
+SHIFT_STEP = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
-"""One run of the replay: find the stack, send, audit, tell."""
+"""One run of the replay: send, audit, tell."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
+from typing import Protocol
 
 import httpx
 import yaml
@@ -13,8 +14,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
-from handlers.local.home import Home, LocalStackError
-from handlers.local.stack import Stack, published
 from handlers.replay import auditor, sending
 from handlers.replay import completejourney as data
 from handlers.replay.client import ATTEMPTS_MAX, Client, Rejected, Unanswered
@@ -42,34 +41,41 @@ class Sent:
     seconds: float
 
 
+class Stack(Protocol):
+    """What of a running stack the replay uses."""
+
+    @property
+    def graphql_url(self) -> str:
+        """Where it answers."""
+
+    def token(self, role: str, /) -> str:
+        """A fresh token for `partner` (a till) or `staff` (a manager)."""
+
+
 def completejourney(
+    stack: Stack,
     *,
     households: int,
     concurrency: int,
     again: bool,
     audit_only: bool,
-    home: Home,
     program_file: Path,
-    token: Callable[[str], str] | None = None,
+    kept: Path,
 ) -> int:
-    """The exit code. `token` gives a fresh one for a role; by default the stack that runs in `home` does.
-
-    The shift and the progress are part of the stack's state: when that is wiped, the next run is a first one again.
-    """
-    kept = home.state / "replay"
+    """The exit code. The shift of the dates and the progress are in `kept`."""
+    graphql_url = stack.graphql_url
     try:
-        running = _running(home)
-        graphql_url, token = running.graphql_url, token or running.token
+        _require_answer(graphql_url)
         timezone: str = yaml.safe_load(program_file.read_text())["timezone"]
         shift = data.shift_kept(kept / f"{data.SOURCE}.json", now=datetime.now(UTC))
         chosen = data.households(households)
         sent = None
         if not audit_only:
-            till = Client(graphql_url, token=lambda: token("partner"), connections_max=concurrency)
+            till = Client(graphql_url, token=lambda: stack.token("partner"), connections_max=concurrency)
             progress_file = kept / f"{data.SOURCE}.progress"
             sent = _send(till, chosen, shift, progress_file, concurrency=concurrency, again=again)
         # A manager's token: what the auditor sees must not depend on what a till may see.
-        manager = Client(graphql_url, token=lambda: token("staff"), connections_max=concurrency)
+        manager = Client(graphql_url, token=lambda: stack.token("staff"), connections_max=concurrency)
         audit = _audit(manager, chosen, shift, timezone, concurrency=concurrency)
     except Stopped as stopped:
         console.print(str(stopped), style="red", highlight=False, markup=False, soft_wrap=True)
@@ -78,17 +84,12 @@ def completejourney(
     return EXIT_WRONG if audit.differences or (sent is not None and sent.tally.failures) else 0
 
 
-def _running(home: Home) -> Stack:
-    """The stack, once it has answered anything at all: a killed one leaves its file behind."""
+def _require_answer(graphql_url: str) -> None:
     try:
-        running = published(home)
-        httpx.get(running.graphql_url, timeout=10.0, trust_env=False)
-    except LocalStackError as missing:
-        raise Stopped(str(missing)) from None
+        httpx.get(graphql_url, timeout=10.0, trust_env=False)  # any answer: it has no token
     except httpx.TransportError as error:
         what = type(error).__name__
-        raise Stopped(f"The stack does not answer at {running.graphql_url} ({what}). Start it: make run") from None
-    return running
+        raise Stopped(f"The stack does not answer at {graphql_url} ({what}). Start it: make run") from None
 
 
 def _send(
