@@ -66,7 +66,7 @@ lint: setup
 .PHONY: types
 types: setup
 	@$(BIN)/mypy
-	@$(BIN)/mypy bench tests/engines.py tools
+	@$(BIN)/mypy bench tools tests/engines.py tests/stack.py tests/local tests/build tests/test_engines.py
 
 .PHONY: contracts
 contracts: setup
