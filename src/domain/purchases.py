@@ -83,12 +83,14 @@ def record(
     member: Lookup,
     basket: Basket,
     now: datetime,
+    is_dated: bool = True,
 ) -> Outcome:
     """Books the points of a purchase on the member's account; (source, external id) does so once for the program's life.
 
     Refuses, in this order: `InvalidText`, `InvalidAmount`, `CurrencyNotAccepted`, `TooManyLines`, `InvalidQuantity`,
     `LinesTotalMismatch`, `MemberNotFound`, `InvalidTime`, `IdempotencyKeyReused`, `OutcomeUnknown`. An unknown location is
-    accepted: a receipt is never lost over a missing setting.
+    accepted: a receipt is never lost over a missing setting. `is_dated` is False when the caller left the time of the
+    purchase out and `basket` says now: a retry is then no other purchase, though it is later.
     """
     key = Key(
         require_text(source, field=("input", "source"), length_max=limits.SOURCE_LENGTH_MAX, pattern=_SOURCE),
@@ -99,7 +101,7 @@ def record(
     operation = Operation(
         key=key,
         account=account,
-        fingerprint=_fingerprint(member, basket),
+        fingerprint=_fingerprint(member, basket, is_dated=is_dated),
         basket=basket,
         retention=None,
     )
@@ -204,14 +206,14 @@ def _check_time(occurred_at: datetime, now: datetime) -> None:
         raise InvalidTime(f"The purchase is more than {limits.OCCURRED_AGE_MAX.days} days old.", field=field)
 
 
-def _fingerprint(member: Lookup, basket: Basket) -> bytes:
+def _fingerprint(member: Lookup, basket: Basket, *, is_dated: bool) -> bytes:
     return ledger.fingerprint(
         "purchaseRecord",
         member.kind,
         member.value,
         basket.total.amount_minor,
         basket.total.currency,
-        basket.occurred_at.astimezone(UTC).isoformat(),
+        basket.occurred_at.astimezone(UTC).isoformat() if is_dated else None,
         basket.location,
         basket.channel,
         [[line.sku, line.category, line.quantity, line.amount_minor] for line in basket.lines],

@@ -1,5 +1,6 @@
 """Purchases through the API: tills record receipts, and may ask first what one would earn."""
 
+from dataclasses import replace
 from enum import Enum
 
 import strawberry
@@ -68,7 +69,9 @@ class PurchaseRecordInput:
     external_id: str = strawberry.field(description="The receipt's number in that system.")
     member: MemberByInput
     total: MoneyInput
-    occurred_at: DateTime = strawberry.field(description="At most 400 days ago and 5 minutes ahead.")
+    occurred_at: DateTime | None = strawberry.field(
+        default=None, description="At most 400 days ago and 5 minutes ahead; now when left out."
+    )
     location: str | None = strawberry.field(
         default=None, description="Where; a place the program does not know is accepted."
     )
@@ -160,7 +163,7 @@ class PurchasePreview:
 def purchase_record(info: Info, input: PurchaseRecordInput) -> PurchaseRecordPayload:
     """Records a purchase."""
     context = info.context
-    basket = _basket(input, input.occurred_at)
+    basket = _basket(input, input.occurred_at or DateTime(context.now))
     try:
         outcome = purchases.record(
             context.store,
@@ -171,6 +174,7 @@ def purchase_record(info: Info, input: PurchaseRecordInput) -> PurchaseRecordPay
             member=input.member.lookup("input", "member"),
             basket=basket,
             now=context.now,
+            is_dated=input.occurred_at is not None,
         )
     except Refusal as refusal:
         error = refusals.user_error(refusal, PurchaseRecordUserError, PurchaseRecordErrorCode)
@@ -180,7 +184,7 @@ def purchase_record(info: Info, input: PurchaseRecordInput) -> PurchaseRecordPay
     shown = entries.entry_of(record.account, record.seq, outcome.index, entry)
     assert isinstance(shown, PurchaseEntry)
     return PurchaseRecordPayload(
-        purchase=purchase_of(entry.key, basket),
+        purchase=purchase_of(entry.key, replace(basket, occurred_at=shown.occurred_at)),
         entry=shown,
         account=accounts.account_after(context, outcome),
         replayed=outcome.replayed,

@@ -1,0 +1,118 @@
+"""What the README tells, done as it tells it, against the running stack: real HTTP, real tokens, a second client."""
+
+import json
+import os
+import re
+import subprocess
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from handlers.local.stack import Stack
+from tests.handlers.graphql_http import audits
+from tests.stack import graphql
+
+README = Path(__file__).parents[2] / "README.md"
+HARBOR = {"location": "harbor", "channel": "pos"}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def answer(stack: Stack, role: str, query: str, **variables: Any) -> Any:
+    response = graphql(stack, query, token=stack.token(role), variables=variables)
+    assert response.status_code == 200, response.text
+    body = response.json()
+    assert "errors" not in body, body["errors"]
+    return body["data"]
+
+
+def test_the_examples_of_the_readme_work_in_their_order(stack: Stack) -> None:
+    (shell,) = (block for block in blocks("sh") if "curl" in block)
+    curl = shell[shell.index("curl") :]
+    environment = {**os.environ, "URL": stack.graphql_url, "TOKEN": stack.token("partner")}
+
+    joined = json.loads(subprocess.run(["bash", "-c", curl], env=environment, capture_output=True, check=True).stdout)
+    purchase, home, redemption = blocks("graphql")
+    bought = answer(stack, "partner", purchase)["purchaseRecord"]
+    again = answer(stack, "partner", purchase)["purchaseRecord"]
+    seen = answer(stack, "member", home)
+    redeemed = answer(stack, "partner", redemption)["rewardRedeem"]
+
+    assert joined["data"]["memberEnroll"]["userErrors"] == []
+    assert (bought["entry"]["points"], bought["entry"]["balanceAfter"], bought["replayed"]) == (12, 12, False)
+    assert again == {**bought, "replayed": True}
+    assert seen["viewer"]["name"] == "Ada"
+    assert len(seen["rewards"]["nodes"]) == 6
+    # Bob has 12 points and a latte costs 40.
+    assert [error["code"] for error in redeemed["userErrors"]] == ["INSUFFICIENT_POINTS"]
+
+
+def test_passes_every_audit_of_graphql_http(stack: Stack) -> None:
+    results = audits.run(stack.graphql_url, stack.token("member"))
+
+    assert len(results) == audits.AUDITS
+    assert [result for result in results if result["status"] != "ok"] == []
+
+
+@pytest.fixture
+def member(stack: Stack, request: pytest.FixtureRequest) -> str:
+    """A member of this test's own, by external id."""
+    name = re.sub(r"\W", "-", request.node.name)
+    enroll = "mutation ($i: MemberEnrollInput!) { memberEnroll(input: $i) { userErrors { code } } }"
+    answer(stack, "partner", enroll, i={"idempotencyKey": name, "externalId": name})
+    return name
+
+
+PURCHASE = """mutation ($i: PurchaseRecordInput!) { purchaseRecord(input: $i) {
+  entry { id points } replayed userErrors { code field } } }"""
+
+
+def receipt(member: str, number: str, amount: int) -> dict[str, Any]:
+    total = {"amountMinor": amount, "currency": "USD"}
+    return {"source": "walk", "externalId": number, "member": {"externalId": member}, "total": total, **HARBOR}
+
+
+def test_one_receipt_from_eight_tills_at_once_earns_once(stack: Stack, member: str) -> None:
+    with ThreadPoolExecutor(8) as tills:
+        answers = list(
+            tills.map(lambda _: answer(stack, "partner", PURCHASE, i=receipt(member, "twin", 1_000)), range(8))
+        )
+
+    recorded = [each["purchaseRecord"] for each in answers]
+    assert {each["entry"]["id"] for each in recorded} == {recorded[0]["entry"]["id"]}
+    assert Counter(each["replayed"] for each in recorded) == {True: 7, False: 1}
+
+
+def test_redemptions_at_once_stop_where_the_points_end(stack: Stack, member: str) -> None:
+    answer(stack, "partner", PURCHASE, i=receipt(member, "wages", 10_000))
+    redeem = """mutation ($i: RewardRedeemInput!) { rewardRedeem(input: $i) {
+      redemption { id code } userErrors { code } } }"""
+
+    def attempt(number: int) -> Any:
+        wish = {"idempotencyKey": f"{member}-{number}", "member": {"externalId": member}, "rewardId": "latte"}
+        return answer(stack, "partner", redeem, i=wish)["rewardRedeem"]
+
+    with ThreadPoolExecutor(8) as tills:
+        answers = list(tills.map(attempt, range(8)))
+
+    # 100 points, 40 a latte.
+    assert len({each["redemption"]["code"] for each in answers if each["redemption"]}) == 2
+    refused = [each["userErrors"][0]["code"] for each in answers if not each["redemption"]]
+    assert refused == ["INSUFFICIENT_POINTS"] * 6
+
+
+def test_a_body_over_the_limit_is_413_and_nothing_happens(stack: Stack, member: str) -> None:
+    huge = {**receipt(member, "huge", 100), "channel": "x" * 300_000}
+
+    response = graphql(stack, PURCHASE, token=stack.token("partner"), variables={"i": huge})
+
+    assert response.status_code == 413
+    assert response.json()["errors"][0]["extensions"]["code"] == "BODY_TOO_LARGE"
+    look = "query ($by: MemberByInput!) { member(by: $by) { entries { edges { node { __typename } } } } }"
+    entries = answer(stack, "partner", look, by={"externalId": member})["member"]["entries"]["edges"]
+    assert [edge["node"]["__typename"] for edge in entries] == ["EnrollmentEntry"]
