@@ -56,6 +56,10 @@ SCOPE_GRANTS: dict[str, frozenset[Permission]] = {
 GROUP_ROLES: tuple[tuple[str, Role], ...] = (("manager", Role.MANAGER), ("support", Role.SUPPORT))
 
 
+# Staff keep their keys when their group changes.
+_ID_PREFIX = {Role.MEMBER: "m", Role.PARTNER: "p", Role.SUPPORT: "s", Role.MANAGER: "s"}
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
     """An authenticated caller. `id` is unique across issuers and kinds; `account` is set when the token names it."""
@@ -70,7 +74,7 @@ class Actor:
     @property
     def id(self) -> str:
         """What entries and idempotency keys remember of the caller: kind and subject."""
-        return f"{self.role.value[0].lower()}.{self.subject}"
+        return f"{_ID_PREFIX[self.role]}.{self.subject}"
 
     def may(self, permission: Permission) -> bool:
         """Whether the caller has the permission."""

@@ -138,7 +138,7 @@ def earn(state: State, points: int, *, expires: int, today: int, matures: int = 
     """Lines that add `points` (0 gives none) to their bucket, pending until day `matures` when that lies after `today`.
 
     Above `limits.BUCKETS_MAX` buckets the two closest neighbours become one, with the later date: nobody loses a day.
-    Points that come so late that they have already expired stay apart, or merging would bring them back to life.
+    Points that have expired by `today` stay apart, or merging would bring them back to life.
     """
     if not points:
         return ()
@@ -149,6 +149,8 @@ def earn(state: State, points: int, *, expires: int, today: int, matures: int = 
     if expires < today or expires in state.buckets or len(state.buckets) < limits.BUCKETS_MAX:
         return (line,)
     held = {**state.buckets, expires: points}
-    dated = sorted(day for day in held if day < days.NEVER)
-    _, early, late = min((late - early, early, late) for early, late in pairwise(dated))
+    live = sorted(day for day in held if today <= day < days.NEVER)
+    if len(live) < 2:
+        return (line,)
+    _, early, late = min((late - early, early, late) for early, late in pairwise(live))
     return (line, Line(early, -held[early]), Line(late, held[early]))

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from domain import accounts, days, limits
 from domain.accounts import Line, State
-from domain.refusals import IdempotencyKeyReused, OutcomeUnknown, Refusal
+from domain.refusals import IdempotencyKeyReused, MemberNotFound, OutcomeUnknown, Refusal
 
 if TYPE_CHECKING:
     from domain.members import Lookup, Profile
@@ -269,8 +269,7 @@ def commit(store: Store, operation: Operation, decide: Decision, *, now: datetim
     # The first read may be stale: a stale head only loses the append. A refusal is never judged on one.
     strong = False
     for attempt in range(limits.COMMIT_ATTEMPTS_MAX):
-        head = store.head(operation.account, strong=strong)
-        assert head is not None, "the caller resolved an account that has no log"
+        head = known_head(store, operation.account, strong=strong)
         try:
             record, index = book(head, operation.key, decide, now=now, zone=zone)
         except Refusal as refusal:
@@ -292,6 +291,17 @@ def commit(store: Store, operation: Operation, decide: Decision, *, now: datetim
             continue
         return Outcome(record, index, replayed=False)
     raise OutcomeUnknown("The account is too busy; whether this happened is unknown. Retry with the same key.")
+
+
+def known_head(store: Store, account: str, *, strong: bool = False) -> Record:
+    """The head of an account the caller named. Refuses `MemberNotFound` when nobody has it.
+
+    A strong look follows where the cheap one found nothing: somebody who joined a moment ago is a member.
+    """
+    head = store.head(account, strong=strong) or (None if strong else store.head(account, strong=True))
+    if head is None:
+        raise MemberNotFound("No member has this account.", field=("input", "member"))
+    return head
 
 
 def book(head: Record, key: Key | None, decide: Decision, *, now: datetime, zone: ZoneInfo) -> tuple[Record, int]:

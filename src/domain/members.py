@@ -115,6 +115,8 @@ def enroll(
     state = State(at=now)
     entry = Entry(kind=EntryKind.ENROLLMENT, at=now, lines=(), balance_after=0, key=key, actor=actor.id)
     record = Record(account, 1, (entry,), state)
+    if actor.account is not None and store.head(actor.account, strong=True) is not None:
+        return _refused(store, claim, subject_of(actor))
     for attempt in range(limits.COMMIT_ATTEMPTS_MAX):
         try:
             store.enroll(claim, record, replace(profile, enrolled_at=now), lookups)

@@ -71,6 +71,7 @@ class Program:
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
+_UNITS = (1, 10, 100, 1_000, 10_000)  # minor units in a whole one, by the exponents of ISO 4217
 _MISSING = object()
 T = TypeVar("T")
 
@@ -81,9 +82,8 @@ def parse(document: Mapping[str, Any], *, version: int) -> Program:
     name = top.text("name", limits.NAME_LENGTH_MAX)
     zone = top.zone("timezone")
     currencies = top.currencies("currencies")
-    locations = tuple(
-        Location(place.id("id"), place.text("name", limits.NAME_LENGTH_MAX)) for place in top.readers("locations")
-    )
+    places = top.readers("locations")
+    locations = tuple(Location(place.id("id"), place.text("name", limits.NAME_LENGTH_MAX)) for place in places)
     earning, expiry, pending = top.reader("earning"), top.reader("expiry"), top.reader("pending", default={})
     terms = Terms(
         version=version,
@@ -99,7 +99,7 @@ def parse(document: Mapping[str, Any], *, version: int) -> Program:
     for what, ids in (("locations", [each.id for each in locations]), ("rewards", [each.id for each in rewards])):
         if len(set(ids)) < len(ids):
             raise InvalidProgram(f"Two {what} have the same id.", field=(what,))
-    for rest in (top, earning, expiry, pending):
+    for rest in (top, earning, expiry, pending, *places):
         rest.finish()
     return Program(version, name, zone, currencies, locations, terms, rewards)
 
@@ -228,7 +228,7 @@ class _Reader:
                 isinstance(value, Mapping)
                 and value
                 and all(
-                    isinstance(code, str) and _CURRENCY.fullmatch(code) and units in (1, 10, 100, 1_000, 10_000)
+                    isinstance(code, str) and _CURRENCY.fullmatch(code) and type(units) is int and units in _UNITS
                     for code, units in value.items()
                 )
             )

@@ -1,13 +1,13 @@
 """Purchases: a receipt becomes points, once."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from domain import accounts, days, ledger, limits, members
 from domain.access import Actor
 from domain.accounts import Line, State
-from domain.ledger import Basket, Entry, EntryKind, Explanation, Key, Operation, Outcome, Store
+from domain.ledger import Basket, BasketLine, Entry, EntryKind, Explanation, Key, Money, Operation, Outcome, Store
 from domain.members import Lookup
 from domain.programs import Program
 from domain.refusals import (
@@ -43,22 +43,22 @@ class LinesTotalMismatch(Refusal):
 RECORD_REFUSALS: tuple[type[Refusal], ...] = (
     InvalidText,
     InvalidAmount,
-    CurrencyNotAccepted,
     TooManyLines,
     InvalidQuantity,
     LinesTotalMismatch,
     MemberNotFound,
+    CurrencyNotAccepted,
     InvalidTime,
     IdempotencyKeyReused,
 )
 PREVIEW_REFUSALS: tuple[type[Refusal], ...] = (
-    InvalidAmount,
     InvalidText,
-    CurrencyNotAccepted,
+    InvalidAmount,
     TooManyLines,
     InvalidQuantity,
     LinesTotalMismatch,
     MemberNotFound,
+    CurrencyNotAccepted,
     InvalidTime,
 )
 
@@ -87,8 +87,8 @@ def record(
 ) -> Outcome:
     """Books the points of a purchase on the member's account; (source, external id) does so once for the program's life.
 
-    Refuses, in this order: `InvalidText`, `InvalidAmount`, `CurrencyNotAccepted`, `TooManyLines`, `InvalidQuantity`,
-    `LinesTotalMismatch`, `MemberNotFound`, `InvalidTime`, `IdempotencyKeyReused`, `OutcomeUnknown`. An unknown location is
+    Refuses, in this order: `InvalidText`, `InvalidAmount`, `TooManyLines`, `InvalidQuantity`, `LinesTotalMismatch`,
+    `MemberNotFound`, `CurrencyNotAccepted`, `InvalidTime`, `IdempotencyKeyReused`, `OutcomeUnknown`. An unknown location is
     accepted: a receipt is never lost over a missing setting. `is_dated` is False when the caller left the time of the
     purchase out and `basket` says now: a retry is then no other purchase, though it is later.
     """
@@ -96,7 +96,7 @@ def record(
         require_text(source, field=("input", "source"), length_max=limits.SOURCE_LENGTH_MAX, pattern=_SOURCE),
         members.key_text(external_id, field=("input", "externalId")),
     )
-    _check(program, basket)
+    basket = _checked(basket)
     account = members.resolve(store, actor=actor, by=member, field=("input", "member"))
     operation = Operation(
         key=key,
@@ -106,9 +106,10 @@ def record(
         retention=None,
     )
     try:
+        _check_currency(program, basket.total)
         _check_time(basket.occurred_at, now)
-    except InvalidTime as refusal:
-        # A retry of a known purchase is answered, however old it has become since.
+    except (CurrencyNotAccepted, InvalidTime) as refusal:
+        # A retry of a known purchase is answered, however old it has become and whatever the program accepts since.
         return ledger.refuse_unless_replayed(store, operation, refusal)
 
     def decide(state: State) -> Entry:
@@ -119,11 +120,11 @@ def record(
 
 def preview(store: Store, program: Program, *, actor: Actor, member: Lookup, basket: Basket, now: datetime) -> Preview:
     """What `record` would book now, by the same rules; writes nothing. Refuses what `record` refuses of the input."""
-    _check(program, basket)
+    basket = _checked(basket)
     account = members.resolve(store, actor=actor, by=member, field=("input", "member"))
+    _check_currency(program, basket.total)
     _check_time(basket.occurred_at, now)
-    head = store.head(account)
-    assert head is not None
+    head = ledger.known_head(store, account)
 
     def decide(state: State) -> Entry:
         return _earned(state, program, basket, actor=actor, now=now)
@@ -161,31 +162,42 @@ def _earned(state: State, program: Program, basket: Basket, *, actor: Actor, now
     )
 
 
-def _check(program: Program, basket: Basket) -> None:
+def _checked(basket: Basket) -> Basket:
+    """The basket with its texts as they are stored: an entry is for ever, and its size is its price."""
     _check_amount(basket.total.amount_minor, field=("input", "total", "amountMinor"))
-    if basket.total.currency not in program.currencies:
-        known = ", ".join(sorted(program.currencies))
-        raise CurrencyNotAccepted(f"The program accepts {known}.", field=("input", "total", "currency"))
-    _check_label(basket.location, field=("input", "location"))
-    _check_label(basket.channel, field=("input", "channel"))
+    location = _label(basket.location, field=("input", "location"))
+    channel = _label(basket.channel, field=("input", "channel"))
     if len(basket.lines) > limits.PURCHASE_LINES_MAX:
         raise TooManyLines(
             f"A purchase has at most {limits.PURCHASE_LINES_MAX} lines, not {len(basket.lines)}.",
             field=("input", "lines"),
         )
-    for index, line in enumerate(basket.lines):
-        at = ("input", "lines", str(index))
-        _check_amount(line.amount_minor, field=(*at, "amountMinor"))
-        if not 0 <= line.quantity <= limits.LINE_QUANTITY_MAX:
-            raise InvalidQuantity(f"A quantity is 0 to {limits.LINE_QUANTITY_MAX}.", field=(*at, "quantity"))
-        _check_label(line.sku, field=(*at, "sku"))
-        _check_label(line.category, field=(*at, "category"))
-    if basket.lines:
-        added = sum(line.amount_minor for line in basket.lines)
-        if added != basket.total.amount_minor:
-            raise LinesTotalMismatch(
-                f"The lines add up to {added}, the total is {basket.total.amount_minor}.", field=("input", "lines")
-            )
+    lines = tuple(_checked_line(line, index) for index, line in enumerate(basket.lines))
+    added = sum(line.amount_minor for line in lines)
+    if lines and added != basket.total.amount_minor:
+        raise LinesTotalMismatch(
+            f"The lines add up to {added}, the total is {basket.total.amount_minor}.", field=("input", "lines")
+        )
+    return replace(basket, location=location, channel=channel, lines=lines)
+
+
+def _checked_line(line: BasketLine, index: int) -> BasketLine:
+    at = ("input", "lines", str(index))
+    _check_amount(line.amount_minor, field=(*at, "amountMinor"))
+    if not 0 <= line.quantity <= limits.LINE_QUANTITY_MAX:
+        raise InvalidQuantity(f"A quantity is 0 to {limits.LINE_QUANTITY_MAX}.", field=(*at, "quantity"))
+    return BasketLine(
+        _label(line.sku, field=(*at, "sku")),
+        _label(line.category, field=(*at, "category")),
+        line.quantity,
+        line.amount_minor,
+    )
+
+
+def _check_currency(program: Program, total: Money) -> None:
+    if total.currency not in program.currencies:
+        known = ", ".join(sorted(program.currencies))
+        raise CurrencyNotAccepted(f"The program accepts {known}.", field=("input", "total", "currency"))
 
 
 def _check_amount(amount_minor: int, *, field: tuple[str, ...]) -> None:
@@ -193,9 +205,8 @@ def _check_amount(amount_minor: int, *, field: tuple[str, ...]) -> None:
         raise InvalidAmount(f"An amount is 0 to {limits.AMOUNT_MINOR_MAX} minor units.", field=field)
 
 
-def _check_label(label: str | None, *, field: tuple[str, ...]) -> None:
-    if label is not None:
-        require_text(label, field=field, length_max=limits.LABEL_LENGTH_MAX)
+def _label(label: str | None, *, field: tuple[str, ...]) -> str | None:
+    return None if label is None else require_text(label, field=field, length_max=limits.LABEL_LENGTH_MAX)
 
 
 def _check_time(occurred_at: datetime, now: datetime) -> None:

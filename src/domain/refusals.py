@@ -1,7 +1,13 @@
 """What may be refused. The class name of a refusal is its public code: `InsufficientPoints` ↔ `INSUFFICIENT_POINTS`."""
 
 import re
+import unicodedata
 from typing import ClassVar
+
+# Controls, halves of a character, line and paragraph separators. Joiners and wide spaces (Cf, Zs) are spelling in some scripts.
+_UNWANTED = frozenset({"Cc", "Cs", "Zl", "Zp"})
+# Overrides and isolates of the writing direction: they make a text look like another one.
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 _REGISTRY: dict[str, type["Refusal"]] = {}
 
@@ -64,6 +70,10 @@ class OutcomeUnknown(Refusal):
     """The store was too busy, or did not answer in time. The same call with the same key is safe and finds out."""
 
 
+def _is_unwanted(character: str) -> bool:
+    return character in _TURNING or unicodedata.category(character) in _UNWANTED
+
+
 def require_text(
     value: str, *, field: tuple[str, ...], length_max: int, length_min: int = 1, pattern: re.Pattern[str] | None = None
 ) -> str:
@@ -72,7 +82,7 @@ def require_text(
     name = field[-1] if field else "text"
     if not length_min <= len(text) <= length_max:
         raise InvalidText(f"{name} must have {length_min} to {length_max} characters, not {len(text)}.", field=field)
-    if not text.isprintable():
+    if not text.isprintable() and any(map(_is_unwanted, text)):
         raise InvalidText(f"{name} must not contain control characters.", field=field)
     if pattern is not None and not pattern.fullmatch(text):
         raise InvalidText(f"{name} must match {pattern.pattern}.", field=field)

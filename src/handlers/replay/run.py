@@ -97,6 +97,8 @@ def _send(
 ) -> Sent:
     baskets = data.baskets(chosen, shift=shift)
     total = sum(map(len, baskets.values()))
+    # Also where no terminal shows the bar, somebody may be waiting.
+    console.print(f"Sending {total:,} baskets of {len(chosen):,} households to {till.graphql_url}", soft_wrap=True)
     if again:
         progress_file.unlink(missing_ok=True)
     progress = sending.Progress(progress_file, graphql_url=till.graphql_url, shift_days=shift.days)
