@@ -7,7 +7,7 @@ from domain import accounts, days, ledger, limits, members
 from domain.access import Actor
 from domain.accounts import State
 from domain.ledger import Entry, EntryKind, Explanation, Operation, Outcome, Store
-from domain.members import Lookup
+from domain.members import InvalidEmail, InvalidPhone, Lookup
 from domain.programs import Program
 from domain.refusals import (
     IdempotencyKeyReused,
@@ -26,6 +26,8 @@ class InvalidPoints(Refusal):
 ADJUST_REFUSALS: tuple[type[Refusal], ...] = (
     InvalidText,
     InvalidPoints,
+    InvalidEmail,
+    InvalidPhone,
     MemberNotFound,
     IdempotencyKeyReused,
     InsufficientPoints,
@@ -46,11 +48,7 @@ def adjust(
     reason: str,
     now: datetime,
 ) -> Outcome:
-    """Adds `points`, which expire as points earned today do, or takes them, soonest-expiring first when negative.
-
-    `reason` is a code such as `GOODWILL`. Refuses, in this order: `InvalidText`, `InvalidPoints`, `MemberNotFound`,
-    `IdempotencyKeyReused`, `InsufficientPoints`, `OutcomeUnknown`.
-    """
+    """Adds `points`, which expire as points earned today do, or takes them, soonest-expiring first when negative."""
     key = ledger.caller_key(actor.id, members.key_text(idempotency_key))
     reason = require_text(reason, field=("input", "reason"), length_max=limits.REASON_LENGTH_MAX, pattern=_REASON)
     if not 0 < abs(points) <= limits.ADJUSTMENT_POINTS_MAX:

@@ -206,17 +206,17 @@ class Store(Protocol):
     def claim(self, key: Key) -> Claim | None:
         """The claim of a key; strong."""
 
-    def append(self, claim: Claim, record: Record) -> None:
-        """Writes claim and record. Raises `ClaimTaken` or `Contended`."""
+    def append(self, claim: Claim, record: Record, *, due: Iterable[int] = ()) -> None:
+        """Writes claim, record, and a note that something happens to the account on each day of `due`.
+
+        Raises `ClaimTaken` or `Contended`.
+        """
 
     def refuse(self, claim: Claim) -> None:
         """Writes a claim that carries its refusal. Raises `ClaimTaken` or `Contended`."""
 
     def enroll(self, claim: Claim, record: Record, profile: "Profile", lookups: Sequence["Lookup"]) -> None:
         """Writes a new member whole. Raises `ClaimTaken`, `LookupTaken` or `Contended`."""
-
-    def note_due(self, account: str, days: Iterable[int]) -> None:
-        """Notes that something happens to the account on each of `days`. A note too many is harmless."""
 
     def pause(self, attempt: int) -> None:
         """Waits a random moment that grows with `attempt`, so that contending writers spread out.
@@ -277,12 +277,9 @@ def commit(store: Store, operation: Operation, decide: Decision, *, now: datetim
                 strong = True
                 continue
             return _refused(store, operation, refusal, seq=head.seq, at=now)
-        fresh = _days_of(record.state) - _days_of(head.state)
-        if fresh:
-            # Before the append: a note without points is harmless, points without their note would miss a reminder.
-            store.note_due(operation.account, sorted(fresh))
+        due = sorted(_days_of(record.state) - _days_of(head.state))
         try:
-            store.append(_claim(operation, seq=head.seq, at=now), record)
+            store.append(_claim(operation, seq=head.seq, at=now), record, due=due)
         except ClaimTaken as taken:
             return replay(store, taken.claim, operation)
         except Contended:

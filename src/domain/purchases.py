@@ -8,7 +8,7 @@ from domain import accounts, days, ledger, limits, members
 from domain.access import Actor
 from domain.accounts import Line, State
 from domain.ledger import Basket, BasketLine, Entry, EntryKind, Explanation, Key, Money, Operation, Outcome, Store
-from domain.members import Lookup
+from domain.members import InvalidEmail, InvalidPhone, Lookup
 from domain.programs import Program
 from domain.refusals import (
     IdempotencyKeyReused,
@@ -46,6 +46,8 @@ RECORD_REFUSALS: tuple[type[Refusal], ...] = (
     TooManyLines,
     InvalidQuantity,
     LinesTotalMismatch,
+    InvalidEmail,
+    InvalidPhone,
     MemberNotFound,
     CurrencyNotAccepted,
     InvalidTime,
@@ -57,12 +59,22 @@ PREVIEW_REFUSALS: tuple[type[Refusal], ...] = (
     TooManyLines,
     InvalidQuantity,
     LinesTotalMismatch,
+    InvalidEmail,
+    InvalidPhone,
     MemberNotFound,
     CurrencyNotAccepted,
     InvalidTime,
 )
 
 _SOURCE = re.compile(r"[A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Where a purchase stands in the log, and its basket as it is kept."""
+
+    outcome: Outcome
+    basket: Basket
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +96,15 @@ def record(
     basket: Basket,
     now: datetime,
     is_dated: bool = True,
-) -> Outcome:
+) -> Recorded:
     """Books the points of a purchase on the member's account; (source, external id) does so once for the program's life.
 
     Refuses, in this order: `InvalidText`, `InvalidAmount`, `TooManyLines`, `InvalidQuantity`, `LinesTotalMismatch`,
-    `MemberNotFound`, `CurrencyNotAccepted`, `InvalidTime`, `IdempotencyKeyReused`, `OutcomeUnknown`. An unknown location is
-    accepted: a receipt is never lost over a missing setting. `is_dated` is False when the caller left the time of the
-    purchase out and `basket` says now: a retry is then no other purchase, though it is later.
+    `InvalidEmail`, `InvalidPhone`, `MemberNotFound`, `CurrencyNotAccepted`, `InvalidTime`, `IdempotencyKeyReused`,
+    `OutcomeUnknown`. An unknown location is accepted: a receipt is never lost over a missing setting.
+
+    `is_dated` is False when the caller left the time of the purchase out and `basket` says now: a retry is then no other
+    purchase, though it is later.
     """
     key = Key(
         require_text(source, field=("input", "source"), length_max=limits.SOURCE_LENGTH_MAX, pattern=_SOURCE),
@@ -110,12 +124,12 @@ def record(
         _check_time(basket.occurred_at, now)
     except (CurrencyNotAccepted, InvalidTime) as refusal:
         # A retry of a known purchase is answered, however old it has become and whatever the program accepts since.
-        return ledger.refuse_unless_replayed(store, operation, refusal)
+        return _recorded(ledger.refuse_unless_replayed(store, operation, refusal), basket)
 
     def decide(state: State) -> Entry:
         return _earned(state, program, basket, actor=actor, now=now)
 
-    return ledger.commit(store, operation, decide, now=now, zone=program.zone)
+    return _recorded(ledger.commit(store, operation, decide, now=now, zone=program.zone), basket)
 
 
 def preview(store: Store, program: Program, *, actor: Actor, member: Lookup, basket: Basket, now: datetime) -> Preview:
@@ -131,6 +145,13 @@ def preview(store: Store, program: Program, *, actor: Actor, member: Lookup, bas
 
     booked, index = ledger.book(head, None, decide, now=now, zone=program.zone)
     return Preview(booked.entries[index], booked.state.balance)
+
+
+def _recorded(outcome: Outcome, basket: Basket) -> Recorded:
+    # A retry says the same of everything but, where the caller left it out, of the time.
+    occurred_at = outcome.entry.occurred_at
+    assert occurred_at is not None
+    return Recorded(outcome, replace(basket, occurred_at=occurred_at))
 
 
 def _earned(state: State, program: Program, basket: Basket, *, actor: Actor, now: datetime) -> Entry:

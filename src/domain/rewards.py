@@ -6,7 +6,7 @@ from domain import accounts, ledger, members
 from domain.access import Actor, Permission
 from domain.accounts import State
 from domain.ledger import Entry, EntryKind, Explanation, Operation, Outcome, Store
-from domain.members import Lookup
+from domain.members import InvalidEmail, InvalidPhone, Lookup
 from domain.programs import Program
 from domain.refusals import (
     IdempotencyKeyReused,
@@ -23,6 +23,8 @@ class RewardNotFound(Refusal):
 
 REDEEM_REFUSALS: tuple[type[Refusal], ...] = (
     InvalidText,
+    InvalidEmail,
+    InvalidPhone,
     MemberNotFound,
     RewardNotFound,
     IdempotencyKeyReused,
@@ -41,11 +43,7 @@ def redeem(
     code: str,
     now: datetime,
 ) -> Outcome:
-    """Spends a reward's cost, soonest-expiring points first, and remembers `code` for the till to check.
-
-    `member` is left out by members, who redeem for themselves. Refuses, in this order: `InvalidText`, `MemberNotFound`,
-    `RewardNotFound`, `IdempotencyKeyReused`, `InsufficientPoints`, `OutcomeUnknown`.
-    """
+    """Spends a reward's cost, soonest-expiring points first, and remembers `code` for the till to check."""
     key = ledger.caller_key(actor.id, members.key_text(idempotency_key))
     account = _account(store, actor, member)
     operation = Operation(

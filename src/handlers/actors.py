@@ -14,7 +14,10 @@ def from_event(event: Mapping[str, Any], *, account_claim: str, groups_claim: st
     Staff belong to a group (`groups_claim`); a partner's token was given to a client, not to a person; everybody else is a
     member. `account_claim`, when set and present, names the member's account and saves the look-up by issuer and subject.
     """
-    claims = event.get("requestContext", {}).get("authorizer", {}).get("jwt", {}).get("claims") or {}
+    claims: Any = event
+    for part in ("requestContext", "authorizer", "jwt", "claims"):
+        claims = (claims or {}).get(part)
+    claims = claims or {}
     issuer, subject = claims.get("iss"), claims.get("sub")
     if not issuer or not subject:
         raise Fault(Code.UNAUTHENTICATED, "A token is needed.")

@@ -13,7 +13,7 @@ from schema.accounts import Account
 from schema.context import Info
 from schema.entries import AdjustmentEntry
 from schema.members import MemberByInput
-from schema.refusals import UserError
+from schema.refusals import IDEMPOTENCY_KEY, UserError
 from schema.scalars import Long
 
 
@@ -21,7 +21,7 @@ from schema.scalars import Long
 class PointsAdjustInput:
     """An adjustment to make."""
 
-    idempotency_key: str
+    idempotency_key: str = strawberry.field(description=IDEMPOTENCY_KEY)
     member: MemberByInput
     points: Long = strawberry.field(description="Points to add, or to take when negative.")
     reason: str = strawberry.field(
@@ -35,6 +35,8 @@ class PointsAdjustErrorCode(Enum):
 
     INVALID_TEXT = "INVALID_TEXT"
     INVALID_POINTS = "INVALID_POINTS"
+    INVALID_EMAIL = "INVALID_EMAIL"
+    INVALID_PHONE = "INVALID_PHONE"
     MEMBER_NOT_FOUND = "MEMBER_NOT_FOUND"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
     INSUFFICIENT_POINTS = "INSUFFICIENT_POINTS"

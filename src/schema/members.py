@@ -15,8 +15,9 @@ from schema.access import Permitted
 from schema.accounts import Account
 from schema.context import Context, Info
 from schema.entries import EntryConnection
+from schema.faults import Code, Fault
 from schema.nodes import Node, key_of, to_id
-from schema.refusals import UserError
+from schema.refusals import IDEMPOTENCY_KEY, UserError
 from schema.scalars import DateTime
 
 
@@ -57,11 +58,16 @@ class Member(Node):
 class MemberByInput:
     """One way of naming a member."""
 
-    id: strawberry.ID | None = strawberry.UNSET
-    external_id: str | None = strawberry.UNSET
-    email: str | None = strawberry.UNSET
-    phone: str | None = strawberry.UNSET
-    card_number: str | None = strawberry.UNSET
+    id: strawberry.ID | None = strawberry.field(default=strawberry.UNSET, description="The id of a `Member`.")
+    external_id: str | None = strawberry.field(
+        default=strawberry.UNSET, description="The id the member was enrolled with from another system."
+    )
+    email: str | None = strawberry.field(default=strawberry.UNSET, description="In any case of letters.")
+    phone: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="International form, such as +15551234567; blanks and hyphens are ignored.",
+    )
+    card_number: str | None = strawberry.field(default=strawberry.UNSET, description="As it was enrolled.")
 
     def lookup(self, *field: str) -> Lookup:
         """The look-up it stands for; `field` is where it stands in the input."""
@@ -83,11 +89,15 @@ class MemberByInput:
 class MemberEnrollInput:
     """What is known of a new member."""
 
-    idempotency_key: str
-    external_id: str | None = None
+    idempotency_key: str = strawberry.field(description=IDEMPOTENCY_KEY)
+    external_id: str | None = strawberry.field(
+        default=None, description="The id this member has in your own systems: unique, up to 128 characters."
+    )
     email: str | None = None
     phone: str | None = strawberry.field(default=None, description="International form, such as +15551234567.")
-    card_number: str | None = None
+    card_number: str | None = strawberry.field(
+        default=None, description="The number of a loyalty card: unique, up to 128 characters."
+    )
     name: str | None = None
 
 
@@ -136,7 +146,9 @@ def member(info: Info, by: MemberByInput) -> Member | None:
             # An id is the account itself: the read of the member is also the proof that it exists.
             return load(info, lookup.value)
         account = members.resolve(context.store, actor=context.actor, by=lookup, field=("by",))
-    except (MemberNotFound, InvalidText, InvalidEmail, InvalidPhone):
+    except (InvalidText, InvalidEmail, InvalidPhone) as refusal:
+        raise Fault(Code.BAD_USER_INPUT, refusal.message, field=".".join(refusal.field)) from refusal
+    except MemberNotFound:
         return None
     return load(info, account)
 
@@ -144,6 +156,7 @@ def member(info: Info, by: MemberByInput) -> Member | None:
 def member_enroll(info: Info, input: MemberEnrollInput) -> MemberEnrollPayload:
     """Enrolls a member."""
     context = info.context
+    assert context.program  # before anything is written: without a program there is nothing to join
     try:
         enrolled = members.enroll(
             context.store,
@@ -226,11 +239,16 @@ def _entries_wanted(info: Info) -> int:
     """How many entries the query's first page wants: read off the query, so that one read answers all of it."""
     raw = info._raw_info  # noqa: SLF001 (Strawberry's own selection objects cost more than the read they would save)
     wanted = 0
+    spread: set[str] = set()
     pending = [node.selection_set for node in raw.field_nodes]
     while pending:
         selection = pending.pop()
         for node in selection.selections if isinstance(selection, SelectionSetNode) else ():
             if isinstance(node, FragmentSpreadNode):
+                # Once each: fragments that spread each other twice would double the work at every step.
+                if node.name.value in spread:
+                    continue
+                spread.add(node.name.value)
                 pending.append(raw.fragments[node.name.value].selection_set)
             elif isinstance(node, InlineFragmentNode):
                 pending.append(node.selection_set)

@@ -5,7 +5,11 @@ import binascii
 
 import strawberry
 
+from domain import limits
 from schema.faults import Code, Fault
+
+# The longest is a purchase's: its kind, source and external id. DynamoDB takes keys of 2,048 bytes.
+_BYTES_MAX = len("Purchase::") + limits.SOURCE_LENGTH_MAX + 4 * limits.KEY_LENGTH_MAX
 
 
 @strawberry.interface(description="An object that can be fetched again by its id.")
@@ -21,13 +25,13 @@ def to_id(kind: str, key: str) -> strawberry.ID:
 
 
 def from_id(global_id: str) -> tuple[str, str]:
-    """Kind and key of a global id; two empty texts for anything else."""
+    """Kind and key of a global id; two empty texts for anything else, and for what is too long to be a key."""
     try:
         text = base64.b64decode(global_id + "=" * (-len(global_id) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
         return "", ""
     kind, _, key = text.partition(":")
-    return kind, key
+    return (kind, key) if len(text.encode()) <= _BYTES_MAX else ("", "")
 
 
 def key_of(kind: str, global_id: str, *, field: str) -> str:

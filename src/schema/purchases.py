@@ -1,6 +1,5 @@
 """Purchases through the API: tills record receipts, and may ask first what one would earn."""
 
-from dataclasses import replace
 from enum import Enum
 
 import strawberry
@@ -57,8 +56,8 @@ class PurchaseLineInput:
 
     quantity: Long = strawberry.field(description="In the unit the till counts in.")
     amount_minor: Long = strawberry.field(description="Minor units for the whole line.")
-    sku: str | None = None
-    category: str | None = None
+    sku: str | None = strawberry.field(default=None, description="The article: up to 64 characters.")
+    category: str | None = strawberry.field(default=None, description="A department or group: up to 64 characters.")
 
 
 @strawberry.input(description="A receipt to record. (source, externalId) earns once for the life of the program.")
@@ -75,7 +74,9 @@ class PurchaseRecordInput:
     location: str | None = strawberry.field(
         default=None, description="Where; a place the program does not know is accepted."
     )
-    channel: str | None = None
+    channel: str | None = strawberry.field(
+        default=None, description="How it was bought, such as `pos` or `web`: up to 64 characters."
+    )
     lines: list[PurchaseLineInput] = strawberry.field(
         default_factory=list, description="At most 200; they must add up to the total."
     )
@@ -99,11 +100,13 @@ class PurchaseRecordErrorCode(Enum):
 
     INVALID_TEXT = "INVALID_TEXT"
     INVALID_AMOUNT = "INVALID_AMOUNT"
-    CURRENCY_NOT_ACCEPTED = "CURRENCY_NOT_ACCEPTED"
     TOO_MANY_LINES = "TOO_MANY_LINES"
     INVALID_QUANTITY = "INVALID_QUANTITY"
     LINES_TOTAL_MISMATCH = "LINES_TOTAL_MISMATCH"
+    INVALID_EMAIL = "INVALID_EMAIL"
+    INVALID_PHONE = "INVALID_PHONE"
     MEMBER_NOT_FOUND = "MEMBER_NOT_FOUND"
+    CURRENCY_NOT_ACCEPTED = "CURRENCY_NOT_ACCEPTED"
     INVALID_TIME = "INVALID_TIME"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
 
@@ -121,11 +124,13 @@ class PurchasePreviewErrorCode(Enum):
 
     INVALID_TEXT = "INVALID_TEXT"
     INVALID_AMOUNT = "INVALID_AMOUNT"
-    CURRENCY_NOT_ACCEPTED = "CURRENCY_NOT_ACCEPTED"
     TOO_MANY_LINES = "TOO_MANY_LINES"
     INVALID_QUANTITY = "INVALID_QUANTITY"
     LINES_TOTAL_MISMATCH = "LINES_TOTAL_MISMATCH"
+    INVALID_EMAIL = "INVALID_EMAIL"
+    INVALID_PHONE = "INVALID_PHONE"
     MEMBER_NOT_FOUND = "MEMBER_NOT_FOUND"
+    CURRENCY_NOT_ACCEPTED = "CURRENCY_NOT_ACCEPTED"
     INVALID_TIME = "INVALID_TIME"
 
 
@@ -163,28 +168,28 @@ class PurchasePreview:
 def purchase_record(info: Info, input: PurchaseRecordInput) -> PurchaseRecordPayload:
     """Records a purchase."""
     context = info.context
-    basket = _basket(input, input.occurred_at or DateTime(context.now))
     try:
-        outcome = purchases.record(
+        recorded = purchases.record(
             context.store,
             context.program,
             actor=context.actor,
             source=input.source,
             external_id=input.external_id,
             member=input.member.lookup("input", "member"),
-            basket=basket,
+            basket=_basket(input, input.occurred_at or DateTime(context.now)),
             now=context.now,
             is_dated=input.occurred_at is not None,
         )
     except Refusal as refusal:
         error = refusals.user_error(refusal, PurchaseRecordUserError, PurchaseRecordErrorCode)
         return PurchaseRecordPayload(replayed=refusal.replayed, user_errors=[error])
+    outcome = recorded.outcome
     record, entry = outcome.record, outcome.entry
     assert entry.key is not None
     shown = entries.entry_of(record.account, record.seq, outcome.index, entry)
     assert isinstance(shown, PurchaseEntry)
     return PurchaseRecordPayload(
-        purchase=purchase_of(entry.key, replace(basket, occurred_at=shown.occurred_at)),
+        purchase=purchase_of(entry.key, recorded.basket),
         entry=shown,
         account=accounts.account_after(context, outcome),
         replayed=outcome.replayed,

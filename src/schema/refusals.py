@@ -13,6 +13,13 @@ UserErrorT = TypeVar("UserErrorT")
 UserErrorT_co = TypeVar("UserErrorT_co", covariant=True)
 
 
+# The description of every mutation's key.
+IDEMPOTENCY_KEY = (
+    "Up to 256 characters of your own, one for each wish. Sent again with the same input it gives the same answer and moves "
+    "nothing; with other input it is refused. Remembered for at least 30 days."
+)
+
+
 @strawberry.interface(description="Why a mutation did nothing.")
 class UserError:
     """What every refusal tells, whatever its mutation."""

@@ -15,7 +15,7 @@ from schema.context import Info
 from schema.members import MemberByInput
 from schema.nodes import Node, from_id, to_id
 from schema.pages import PageInfo
-from schema.refusals import UserError
+from schema.refusals import IDEMPOTENCY_KEY, UserError
 from schema.scalars import DateTime, Long
 
 
@@ -60,7 +60,7 @@ class Redemption(Node):
 class RewardRedeemInput:
     """A redemption to make."""
 
-    idempotency_key: str
+    idempotency_key: str = strawberry.field(description=IDEMPOTENCY_KEY)
     reward_id: strawberry.ID = strawberry.field(description="A reward's id or handle.")
     member: MemberByInput | None = strawberry.field(
         default=None, description="For whom; left out by members, who redeem for themselves."
@@ -72,6 +72,8 @@ class RewardRedeemErrorCode(Enum):
     """Codes of `domain.rewards.REDEEM_REFUSALS`."""
 
     INVALID_TEXT = "INVALID_TEXT"
+    INVALID_EMAIL = "INVALID_EMAIL"
+    INVALID_PHONE = "INVALID_PHONE"
     MEMBER_NOT_FOUND = "MEMBER_NOT_FOUND"
     REWARD_NOT_FOUND = "REWARD_NOT_FOUND"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"

@@ -63,8 +63,10 @@ def _entry_at(context: Context, account: str, place: str) -> tuple[Record | None
     seq, _, index = place.partition(":")
     if not (seq.isdecimal() and index.isdecimal() and len(seq) <= 10 and len(index) <= 3):
         return None, 0
+    if int(seq) < 1:
+        return None, 0
     # With the record before it: an entry that nobody has booked yet follows from the head.
-    found = context.store.records_after(account, max(int(seq) - 2, 0), limit=2)
+    found = context.store.records_after(account, max(int(seq) - 2, 0), limit=min(int(seq), 2))
     record = found[-1] if found else None
     if record is not None and record.seq + 1 == int(seq):
         record = ledger.current(record, context.now, context.program.zone)

@@ -31,7 +31,8 @@ class Cursors:
             position = raw[_SIGNATURE_BYTES:].decode()
         except (binascii.Error, ValueError) as error:
             raise InvalidCursor from error
-        if not hmac.compare_digest(raw[:_SIGNATURE_BYTES], self._sign(scope, position)):
+        # The whole text, not its bytes: base64 has several spellings of the same bytes, and only one was given out.
+        if not cursor.isascii() or not hmac.compare_digest(cursor, self.seal(scope, position)):
             raise InvalidCursor
         return position
 

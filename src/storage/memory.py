@@ -43,7 +43,7 @@ class Memory:
     def claim(self, key: Key) -> Claim | None:
         return self._claims.get(key)
 
-    def append(self, claim: Claim, record: Record) -> None:
+    def append(self, claim: Claim, record: Record, *, due: Iterable[int] = ()) -> None:
         with self._lock:
             self._require_unclaimed(claim)
             log = self._logs.setdefault(record.account, [])
@@ -52,6 +52,7 @@ class Memory:
             assert record.seq == len(log) + 1, "a record was appended beyond the head"
             self._claims[claim.key] = claim
             log.append(record)
+            self.due.update((day, record.account) for day in due)
 
     def refuse(self, claim: Claim) -> None:
         with self._lock:
@@ -67,9 +68,6 @@ class Memory:
             self.append(claim, record)
             self._profiles[record.account] = profile
             self._lookups.update(dict.fromkeys(lookups, record.account))
-
-    def note_due(self, account: str, days: Iterable[int]) -> None:
-        self.due.update((day, account) for day in days)
 
     def pause(self, attempt: int) -> None:
         time.sleep(0)

@@ -107,8 +107,10 @@ class Table:
 
     # --- writes --------------------------------------------------------------------------------------------------------
 
-    def append(self, claim: Claim, record: Record) -> None:
-        reasons = self._transact([items.claim_item(claim), items.record_item(record)])
+    def append(self, claim: Claim, record: Record, *, due: Iterable[int] = ()) -> None:
+        shard = keys.shard(record.account, self._shards)
+        notes = [items.DueRow(keys.due(day, shard), record.account, ttl=_forget_after(day)).serialize() for day in due]
+        reasons = self._transact([items.claim_item(claim), items.record_item(record)], notes)
         if reasons:
             self._raise_if_claimed(reasons[0])
             raise Contended
@@ -138,14 +140,6 @@ class Table:
                 if reason.get("Code") == "ConditionalCheckFailed":
                     raise LookupTaken(lookup)
             raise Contended
-
-    def note_due(self, account: str, days: Iterable[int]) -> None:
-        shard = keys.shard(account, self._shards)
-        for day in days:
-            # Unconditional: writing the same note again changes nothing.
-            self._call(
-                "PutItem", {"Item": items.DueRow(keys.due(day, shard), account, ttl=_forget_after(day)).serialize()}
-            )
 
     def pause(self, attempt: int) -> None:
         if time.monotonic() > self._deadline:
@@ -202,10 +196,13 @@ class Table:
         )["Items"]
         return found
 
-    def _transact(self, rows: Sequence[Item]) -> list[dict[str, Any]]:
-        """Puts every row that is not there yet, all or none. Empty when written, else the cancellation reasons in the
-        order of `rows`."""
+    def _transact(self, rows: Sequence[Item], notes: Sequence[Item] = ()) -> list[dict[str, Any]]:
+        """Puts every row that is not there yet, and the notes whether they are or not, all or none.
+
+        Empty when written, else the cancellation reasons in the order of `rows`.
+        """
         puts = [{"Put": {"TableName": self._name, "Item": row, **_PUT_IF_NEW}} for row in rows]
+        puts += [{"Put": {"TableName": self._name, "Item": note}} for note in notes]
         try:
             # The client's own request token covers its own retries only; what makes a write safe to repeat are the keys.
             self._send("TransactWriteItems", {"TransactItems": puts})
