@@ -16,5 +16,5 @@ $(BOTO3)/.synced: locks/dev.txt | python $(UV)
 
 # make bench BENCH=--quick
 .PHONY: bench
-bench: setup build-here boto3-here local-tools ## Measure CPU, calls and write units against hand-written handlers (BENCH=--quick)
-	@PYTHONPATH=src:. $(BIN)/python -m bench $(BENCH)
+bench: setup build-here boto3-here ## Measure CPU, calls and write units against hand-written handlers (BENCH=--quick)
+	@$(BIN)/python -m bench $(BENCH)

@@ -1,0 +1,574 @@
+"""Bad input: each case gets a typed error that names the field, nothing is written, and no answer is a fault of ours."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import chain
+from typing import Any
+
+import pytest
+
+from handlers import runtime
+from tests.engines import Engine
+from tests.handlers.api import (
+    ADJUST,
+    BODY_BYTES_MAX,
+    ENROLL,
+    MEMBER,
+    NODE,
+    PREVIEW,
+    PURCHASE,
+    REDEEM,
+    REWARDS,
+    Answer,
+    Api,
+    Claims,
+    deployed,
+    event,
+    global_id,
+    manager,
+    receipt,
+    support,
+    till,
+)
+from tests.handlers.conftest import Clock
+
+MISSING = object()
+# A value that is made when the test runs, out of the stack it runs on.
+Made = Callable[[Api, Clock], object]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation and an input to it that is good."""
+
+    query: str
+    caller: Claims
+    good: Callable[[], dict[str, Any]]
+
+
+LINE = {"sku": "tea", "category": "drinks", "quantity": 1, "amountMinor": 1000}
+NAMING = {"idempotencyKey": "bad input", "member": {"externalId": "ada"}}
+
+
+def _preview() -> dict[str, Any]:
+    good = receipt("-", "ada", 1200, location="harbor", channel="store", lines=[LINE, {**LINE, "amountMinor": 200}])
+    del good["source"], good["externalId"]
+    return {"input": good}
+
+
+OPERATIONS = {
+    "purchaseRecord": Operation(
+        PURCHASE, till(), lambda: {"input": {"source": "pos-harbor", "externalId": "bad input", **_preview()["input"]}}
+    ),
+    "purchasePreview": Operation(PREVIEW, till(), _preview),
+    "memberEnroll": Operation(
+        ENROLL, till(), lambda: {"input": {"idempotencyKey": "bad input", "email": "new@example.com"}}
+    ),
+    "rewardRedeem": Operation(REDEEM, till(), lambda: {"input": {**NAMING, "rewardId": "latte"}}),
+    "pointsAdjust": Operation(ADJUST, manager(), lambda: {"input": {**NAMING, "points": 5, "reason": "GOODWILL"}}),
+    "member": Operation(MEMBER, support(), lambda: {"by": {"externalId": "ada"}, "first": 10}),
+    "rewards": Operation(REWARDS, support(), lambda: {"first": 10}),
+    "node": Operation(NODE, support(), lambda: {"id": global_id("Reward", "latte")}),
+}
+
+# (path of the field that is spoiled, what stands there instead, code, field the answer names if it is not that path)
+Case = tuple[Any, ...]
+
+
+def each(path: str, code: str, *values: Any) -> list[Case]:
+    return [(path, value, code) for value in values]
+
+
+def texts(path: str, length_max: int, code: str = "INVALID_TEXT") -> list[Case]:
+    """Texts no field takes."""
+    return [
+        (path, "", code),
+        (path, " \t\n", code),
+        (path, "x" * (length_max + 1), code),
+        (path, "💥" * (length_max + 1), code),
+        (path, "a\x00b", code),
+        (path, "a\nb", code),
+        (path, 5, "BAD_USER_INPUT"),
+        (path, ["x"], "BAD_USER_INPUT"),
+    ]
+
+
+def required(path: str) -> list[Case]:
+    """Null is a wrong value of the field; where it is missing, something is wrong with what should hold it."""
+    holder, dot, _ = path.rpartition(".")
+    return [(path, None, "BAD_USER_INPUT"), (path, MISSING, "BAD_USER_INPUT", holder if dot else path)]
+
+
+def numbers(path: str) -> list[Case]:
+    """What is no whole number that every JSON client reads exactly."""
+    return [*each(path, "BAD_USER_INPUT", 1.5, 1000.0, 2**53, True, "1000"), *required(path)]
+
+
+def one_of_each(cases: list[Case]) -> list[Case]:
+    """The first case of each field and code."""
+    return list(
+        {(path, code, *field): (path, value, code, *field) for path, value, code, *field in reversed(cases)}.values()
+    )
+
+
+def ways_of_naming(path: str, *, is_unknown_refused: bool = True) -> list[Case]:
+    """Members that cannot be."""
+    text_fields = [f"{path}.externalId", f"{path}.cardNumber"]
+    unknown: list[Case] = [
+        (path, {"externalId": "nobody"}, "MEMBER_NOT_FOUND"),
+        (path, {"email": "nobody@example.com"}, "MEMBER_NOT_FOUND"),
+        (path, {"phone": "+15559990000"}, "MEMBER_NOT_FOUND"),
+        (path, {"cardNumber": "0000"}, "MEMBER_NOT_FOUND"),
+        (path, {"id": global_id("Member", "nobody")}, "MEMBER_NOT_FOUND"),
+        (path, {"id": global_id("Member", "")}, "MEMBER_NOT_FOUND"),
+    ]
+    refused = "INVALID_TEXT" if is_unknown_refused else "BAD_USER_INPUT"
+    email = "INVALID_EMAIL" if is_unknown_refused else "BAD_USER_INPUT"
+    phone = "INVALID_PHONE" if is_unknown_refused else "BAD_USER_INPUT"
+    return [
+        *(unknown if is_unknown_refused else []),
+        (path, {}, "BAD_USER_INPUT"),
+        (path, {"externalId": "ada", "email": "ada@example.com"}, "BAD_USER_INPUT"),
+        (path, {"externalId": "ada", "email": None}, "BAD_USER_INPUT"),
+        (path, {"externalId": None}, "BAD_USER_INPUT", f"{path}.externalId"),
+        (path, {"nickname": "ada"}, "BAD_USER_INPUT"),
+        (path, "ada", "BAD_USER_INPUT"),
+        (path, [{"externalId": "ada"}, {"externalId": "bob"}], "BAD_USER_INPUT"),
+        *chain.from_iterable(
+            (
+                (path, {field.rpartition(".")[2]: case[1]}, refused if case[2] == "INVALID_TEXT" else case[2], field)
+                for case in texts(field, 128)
+            )
+            for field in text_fields
+        ),
+        (path, {"email": ""}, refused, f"{path}.email"),
+        (path, {"email": "nonsense"}, email, f"{path}.email"),
+        (path, {"phone": ""}, refused, f"{path}.phone"),
+        (path, {"phone": "0555 1234"}, phone, f"{path}.phone"),
+        (path, {"id": ""}, "BAD_USER_INPUT", f"{path}.id"),
+        (path, {"id": "ada"}, "BAD_USER_INPUT", f"{path}.id"),
+        (path, {"id": global_id("Reward", "latte")}, "BAD_USER_INPUT", f"{path}.id"),
+        (path, {"id": True}, "BAD_USER_INPUT", f"{path}.id"),
+        (path, {"id": 1.5}, "BAD_USER_INPUT", f"{path}.id"),
+    ]
+
+
+KEY: list[Case] = [*texts("input.idempotencyKey", 256), *required("input.idempotencyKey")]
+INPUT: list[Case] = [
+    ("input", None, "BAD_USER_INPUT"),
+    ("input", "x", "BAD_USER_INPUT"),
+    ("input", [], "BAD_USER_INPUT"),
+    ("input.discount", 5, "BAD_USER_INPUT", "input"),
+]
+BASKET: list[Case] = [
+    ("input.total.amountMinor", -1, "INVALID_AMOUNT"),
+    ("input.total.amountMinor", -(2**53) + 1, "INVALID_AMOUNT"),
+    ("input.total.amountMinor", 10**12 + 1, "INVALID_AMOUNT"),
+    ("input.total.amountMinor", 2**53 - 1, "INVALID_AMOUNT"),
+    ("input.total.amountMinor", 1201, "LINES_TOTAL_MISMATCH", "input.lines"),
+    *numbers("input.total.amountMinor"),
+    *each("input.total.amountMinor", "BAD_USER_INPUT", 1e300, -0.5, -(2**53), 10**30, False, "", [], {}, [1000, 200]),
+    *each("input.total.currency", "CURRENCY_NOT_ACCEPTED", "EUR", "usd", "", "US$", " USD", "USD\n", "💶"),
+    ("input.total.currency", 840, "BAD_USER_INPUT"),
+    *required("input.total.currency"),
+    *required("input.total"),
+    ("input.total", "12.00 USD", "BAD_USER_INPUT"),
+    ("input.total.cents", 5, "BAD_USER_INPUT", "input.total"),
+    ("input.lines", [LINE], "LINES_TOTAL_MISMATCH"),
+    ("input.lines", [{**LINE, "amountMinor": 0}], "LINES_TOTAL_MISMATCH"),
+    ("input.lines", [{**LINE, "amountMinor": 6}] * 200 + [{**LINE, "amountMinor": 0}], "TOO_MANY_LINES"),
+    ("input.lines", [{**LINE, "amountMinor": 2}] * 500, "TOO_MANY_LINES"),
+    ("input.lines", [{**LINE, "amountMinor": 2}] * 501, "LIST_TOO_LONG"),
+    ("input.lines", None, "BAD_USER_INPUT"),
+    ("input.lines", 5, "BAD_USER_INPUT"),
+    ("input.lines", [LINE, None], "BAD_USER_INPUT", "input.lines.1"),
+    ("input.lines", [LINE, "tea"], "BAD_USER_INPUT", "input.lines.1"),
+    ("input.lines.1.price", 5, "BAD_USER_INPUT", "input.lines.1"),
+    ("input.lines.1.quantity", -1, "INVALID_QUANTITY"),
+    ("input.lines.1.quantity", 1_000_001, "INVALID_QUANTITY"),
+    ("input.lines.0.quantity", 2**53 - 1, "INVALID_QUANTITY"),
+    *numbers("input.lines.1.quantity"),
+    ("input.lines.1.amountMinor", -200, "INVALID_AMOUNT"),
+    ("input.lines.0.amountMinor", 10**12 + 1, "INVALID_AMOUNT"),
+    *numbers("input.lines.0.amountMinor"),
+    *texts("input.lines.1.sku", 64),
+    *texts("input.lines.0.category", 64),
+    *texts("input.location", 64),
+    *texts("input.channel", 64),
+    *(("input.location", f"a{control}b", "INVALID_TEXT") for control in ("\x07", "\x1b[2J", "\x7f", "\x85", "\u2028")),
+    *ways_of_naming("input.member"),
+    *required("input.member"),
+    ("input.occurredAt", lambda _api, clock: (clock.now + timedelta(minutes=5, milliseconds=1)).isoformat(), "INVALID_TIME"),
+    ("input.occurredAt", lambda _api, clock: (clock.now - timedelta(days=400, milliseconds=1)).isoformat(), "INVALID_TIME"),
+    ("input.occurredAt", "2031-01-10T17:00:00Z", "INVALID_TIME"),
+    ("input.occurredAt", "1970-01-01T00:00:00Z", "INVALID_TIME"),
+    ("input.occurredAt", "0001-01-01T00:00:00Z", "INVALID_TIME"),
+    ("input.occurredAt", "9999-12-31T23:59:59.999Z", "INVALID_TIME"),
+    *each(
+        "input.occurredAt", "BAD_USER_INPUT",
+        "2030-01-10T12:00:00", "2030-01-10", "yesterday", "", "2030-02-30T00:00:00Z", "2030-01-10T25:00:00Z",
+        "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2030-01-10T12:00:00+99:00", "10/01/2030 12:00 +00:00",
+        1_893_456_000, 1.5, True, [], {},
+    ),
+]  # fmt: skip
+
+CASES: dict[str, list[Case]] = {
+    "purchaseRecord": [
+        *INPUT,
+        *BASKET,
+        *texts("input.source", 64),
+        *each("input.source", "INVALID_TEXT", "pos 1", "pos:1", "~pos", "кафе", "pos/1"),
+        *required("input.source"),
+        *texts("input.externalId", 256),
+        *required("input.externalId"),
+    ],
+    "purchasePreview": one_of_each([*INPUT, *BASKET]),
+    "memberEnroll": [
+        *INPUT,
+        *KEY,
+        *texts("input.email", 254),
+        *each(
+            "input.email",
+            "INVALID_EMAIL",
+            "ada",
+            "ada@",
+            "@example.com",
+            "ada@example",
+            "ada @example.com",
+            "a@b@c.de",
+            "ada@example.com.",
+        ),
+        *texts("input.phone", 30),
+        *each(
+            "input.phone",
+            "INVALID_PHONE",
+            "5551234",
+            "+0123456789",
+            "+123456",
+            "+1234567890123456",
+            "tel",
+            "++15551234567",
+            "+1555x1234567",
+        ),
+        *texts("input.externalId", 128),
+        *texts("input.cardNumber", 128),
+        *texts("input.name", 200),
+        ("input.email", MISSING, "CONTACT_MISSING", "input"),
+        ("input.email", None, "CONTACT_MISSING", "input"),
+    ],
+    "rewardRedeem": [
+        *INPUT,
+        *KEY,
+        *ways_of_naming("input.member"),
+        ("input.member", None, "MEMBER_NOT_FOUND"),
+        ("input.member", MISSING, "MEMBER_NOT_FOUND"),
+        *each("input.rewardId", "REWARD_NOT_FOUND", "espresso", "", " latte", "x" * 10_000, "a\x00b", 7),
+        ("input.rewardId", global_id("Member", "latte"), "REWARD_NOT_FOUND"),
+        *each("input.rewardId", "BAD_USER_INPUT", True, 1.5, [], {}),
+        *required("input.rewardId"),
+    ],
+    "pointsAdjust": [
+        *INPUT,
+        *KEY,
+        *ways_of_naming("input.member"),
+        *required("input.member"),
+        *each("input.points", "INVALID_POINTS", 0, 10**9 + 1, -(10**9) - 1, 2**53 - 1),
+        *numbers("input.points"),
+        *texts("input.reason", 64),
+        *each("input.reason", "INVALID_TEXT", "goodwill", "GOOD WILL", "1ST", "_X", "GOODWILL!", "ÄRGER"),
+        *required("input.reason"),
+    ],
+    "member": [
+        *ways_of_naming("by", is_unknown_refused=False),
+        *required("by"),
+        *each("first", "PAGE_OUT_OF_RANGE", 0, -1, 101, 2**31 - 1),
+        *each("first", "BAD_USER_INPUT", None, "10", True, [], {}),
+        *each("after", "CURSOR_INVALID", "", "x", "💥", "A" * 5_000),
+        ("after", lambda api, _clock: cursor_of_rewards(api), "CURSOR_INVALID"),
+        ("after", 5, "BAD_USER_INPUT"),
+    ],
+    "rewards": [
+        *each("first", "PAGE_OUT_OF_RANGE", 0, -1, 101),
+        *each("first", "BAD_USER_INPUT", None, "10", True),
+        *each("after", "CURSOR_INVALID", "", "x", "MQ"),
+        ("after", lambda api, _clock: cursor_of_entries(api), "CURSOR_INVALID"),
+    ],
+    "node": [*each("id", "BAD_USER_INPUT", True, 1.5, [], {}), *required("id")],
+}
+
+
+def furnished(api: Api) -> Api:
+    """A member with enough points for everything that is tried here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runtime, "now", Clock())
+        api.enroll("ada", email="ada@example.com")
+        api.buy("ada", 100_000)
+    return api
+
+
+@pytest.fixture(scope="module")
+def shop(ministack: Engine) -> Iterator[Api]:
+    """A shop in which things happen."""
+    with deployed(ministack, "regulars-bad-input-done") as api:
+        yield furnished(api)
+
+
+@dataclass
+class Still:
+    """A shop in which nothing ever happens, and its table as it was seen last."""
+
+    api: Api
+    items: dict[tuple[str, str], Any]
+
+    def is_changed(self) -> bool:
+        before, self.items = self.items, self.api.items()
+        return before != self.items
+
+
+@pytest.fixture(scope="module")
+def still(quiet: Api) -> Still:
+    return Still(furnished(quiet), quiet.items())
+
+
+def spoiled(good: dict[str, Any], path: str, value: object) -> dict[str, Any]:
+    """The variables with one field replaced."""
+    variables: dict[str, Any] = json.loads(json.dumps(good))
+    *steps, last = path.split(".")
+    place: Any = variables
+    for step in steps:
+        place = place[int(step)] if isinstance(place, list) else place[step]
+    if value is MISSING:
+        del place[last]
+    else:
+        place[last] = value
+    return variables
+
+
+def literal(value: object) -> str:
+    """A value as it is written in a query."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {literal(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(literal, value)) + "]"
+    return json.dumps(value)
+
+
+def written_out(query: str, variables: dict[str, Any]) -> str:
+    """The query with the values in place of its variables; a variable without a value takes its argument along."""
+    head, _, rest = query.partition("{\n" if "{\n" in query else "{ ")
+    for name in ("input", "by", "first", "after", "id"):
+        if name in variables:
+            rest = rest.replace(f"${name}", literal(variables[name]))
+        else:
+            rest = rest.replace(f", {name}: ${name}", "").replace(f"({name}: ${name})", "")
+            rest = rest.replace(f"{name}: ${name}, ", "")
+    return f"{head.split()[0]} {{ {rest}"
+
+
+def parameters(cases_of: Callable[[list[Case]], list[Case]]) -> list[Any]:
+    return [
+        pytest.param(operation, *(case if len(case) == 4 else (*case, case[0])), id=f"{operation}-{index}-{case[0]}")
+        for operation, cases in CASES.items()
+        for index, case in enumerate(cases_of(cases))
+    ]
+
+
+def nothing_done(answer: Answer, name: str) -> bool:
+    payload = (answer.json.get("data") or {}).get(name) or {}
+    results = [payload.get(thing) for thing in ("purchase", "entry", "member", "redemption", "account", "id")]
+    return answer.status == 200 and not payload.get("replayed") and not any(results)
+
+
+@pytest.mark.parametrize(("name", "path", "value", "code", "field"), parameters(list))
+def test_each_mistake_is_named_and_nothing_is_written(
+    still: Still, clock: Clock, name: str, path: str, value: object, code: str, field: str
+) -> None:
+    operation = OPERATIONS[name]
+    variables = spoiled(operation.good(), path, value(still.api, clock) if callable(value) else value)
+
+    answer = still.api.post(operation.caller, operation.query, **variables)
+
+    assert not still.is_changed()
+    assert (code, field) in answer.complaints, answer.body
+    if code == "BAD_USER_INPUT":
+        assert path.rpartition(".")[2] in answer.body
+    assert nothing_done(answer, name)
+
+
+@pytest.mark.parametrize(("name", "path", "value", "code", "field"), parameters(one_of_each))
+def test_a_mistake_written_into_the_query_is_named_as_in_a_variable(
+    still: Still, clock: Clock, name: str, path: str, value: object, code: str, field: str
+) -> None:
+    operation = OPERATIONS[name]
+    variables = spoiled(operation.good(), path, value(still.api, clock) if callable(value) else value)
+    query = written_out(operation.query, variables)
+
+    answer = still.api.send(operation.caller, json.dumps({"query": query}))
+
+    assert not still.is_changed()
+    codes = {told for told, _ in answer.complaints}
+    if value is MISSING and "." not in path:
+        assert codes == {"GRAPHQL_VALIDATION_FAILED"}
+    elif code in ("TOO_MANY_LINES", "LIST_TOO_LONG"):
+        # 200 lines are more than one document may hold; whoever sends many sends them as a variable.
+        assert codes <= {"QUERY_TOO_LONG", "QUERY_TOO_MANY_TOKENS"}
+    else:
+        assert (code, field) in answer.complaints, f"{query}\n{answer.body}"
+    assert nothing_done(answer, name)
+
+
+def test_the_inputs_that_are_spoiled_are_good(shop: Api, clock: Clock) -> None:
+    """Or the table above would prove nothing."""
+    for name, operation in OPERATIONS.items():
+        for query in (operation.query, written_out(operation.query, operation.good())):
+            variables = operation.good()
+            text = json.dumps(variables).replace("bad input", f"good {name} {query is operation.query}")
+            text = text.replace("new@", "newer@" if query is operation.query else "newest@")
+            query = query.replace("new@", "newest@").replace("bad input", f"good {name} False")  # noqa: PLW2901
+            sent = {"query": query} | ({"variables": json.loads(text)} if query is operation.query else {})
+            answer = shop.send(operation.caller, json.dumps(sent))
+            assert answer.complaints == []
+            assert answer.data[name]
+
+
+# --- keys at the bound --------------------------------------------------------------------------------------------------
+
+
+def test_keys_of_256_letters_of_four_bytes_work_and_one_more_does_not(shop: Api, clock: Clock) -> None:
+    """1,024 bytes, with the caller's name before them: a key of DynamoDB holds 2,048."""
+    caller = till(client="t" * 255)
+    for letters, refused in ((256, False), (257, True)):
+        key = "🔑" * letters
+        purchase = shop.post(caller, PURCHASE, input={**receipt(key, "ada", 500), "source": "s" * 64})
+        enrolled = shop.post(caller, ENROLL, input={"idempotencyKey": key, "externalId": "🙂" * 128})
+        redeemed = shop.post(caller, REDEEM, input={**NAMING, "idempotencyKey": key, "rewardId": "cookie"})
+
+        assert purchase.refusals == ([("INVALID_TEXT", "input.externalId")] if refused else [])
+        assert enrolled.refusals == ([("INVALID_TEXT", "input.idempotencyKey")] if refused else [])
+        # One caller, one key, two operations: the second is told apart, not mixed up.
+        code = "INVALID_TEXT" if refused else "IDEMPOTENCY_KEY_REUSED"
+        assert redeemed.refusals == [(code, "input.idempotencyKey")]
+    purchase_id = global_id("Purchase", f"{'s' * 64}:{'🔑' * 256}")
+    assert shop.post(support(), NODE, id=purchase_id).data["node"]["id"] == purchase_id
+
+
+def test_white_space_around_a_text_is_no_part_of_it(shop: Api, clock: Clock) -> None:
+    query = PURCHASE.replace("points balanceAfter", "location channel").replace("{ id }", "{ id location channel }")
+    wanted = receipt(" spaces ", "ada", 500, location=" harbor\n", channel="\tstore ")
+    wanted["member"] = {"externalId": " ada\n"}
+    wanted["source"] = " pos-harbor "
+
+    payload = shop.post(till(), query, input=wanted).data["purchaseRecord"]
+
+    tidy = {"location": "harbor", "channel": "store"}
+    assert payload["purchase"] == {"id": global_id("Purchase", "pos-harbor:spaces"), **tidy}
+    assert (payload["entry"]["location"], payload["entry"]["channel"]) == ("harbor", "store")
+
+
+def test_a_whole_number_of_five_thousand_digits_is_refused_wherever_it_stands(shop: Api, clock: Clock) -> None:
+    good = OPERATIONS["purchaseRecord"].good()
+    text = json.dumps({"query": PURCHASE, "variables": good}).replace(
+        '"amountMinor": 1200', f'"amountMinor": {"9" * 5_000}'
+    )
+    document = (
+        written_out(PURCHASE, good)
+        .replace('"amountMinor": 1200', "")
+        .replace("amountMinor: 1200", f"amountMinor: {'9' * 5_000}")
+    )
+
+    with shop.unchanged():
+        assert shop.send(till(), text).faults == [("BAD_REQUEST", None)]
+        assert shop.send(till(), json.dumps({"query": document})).faults == [
+            ("BAD_USER_INPUT", "input.total.amountMinor")
+        ]
+
+
+# --- the request itself -------------------------------------------------------------------------------------------------
+
+MUTATION = written_out(ENROLL, {"input": {"idempotencyKey": "request", "externalId": "request"}})
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (None, 400, "BAD_REQUEST"),
+        ("", 400, "BAD_REQUEST"),
+        ("{", 400, "BAD_REQUEST"),
+        (json.dumps({"query": MUTATION})[:-1], 400, "BAD_REQUEST"),
+        (json.dumps({"query": MUTATION}) + "}", 400, "BAD_REQUEST"),
+        (json.dumps([{"query": MUTATION}]), 400, "BAD_REQUEST"),
+        (json.dumps(MUTATION), 400, "BAD_REQUEST"),
+        ("null", 400, "BAD_REQUEST"),
+        ("{}", 400, "BAD_REQUEST"),
+        (json.dumps({"query": 5}), 400, "BAD_REQUEST"),
+        (json.dumps({"query": MUTATION, "variables": "x"}), 400, "BAD_REQUEST"),
+        (f'{{"query": {json.dumps(MUTATION)}, "variables": {{"x": NaN}}}}', 400, "BAD_REQUEST"),
+        (json.dumps({"query": MUTATION.replace("request", "\ud800")}), 400, "BAD_REQUEST"),
+        ("[" * 100_000, 400, "BAD_REQUEST"),
+        (json.dumps({"query": MUTATION[:-1]}), 200, "GRAPHQL_PARSE_FAILED"),
+        (json.dumps({"query": MUTATION.replace("replayed", "replied")}), 200, "GRAPHQL_VALIDATION_FAILED"),
+        (json.dumps({"query": MUTATION.replace("memberEnroll", "memberErase")}), 200, "GRAPHQL_VALIDATION_FAILED"),
+        (json.dumps({"query": MUTATION.replace("(input", "(when: 5, input")}), 200, "GRAPHQL_VALIDATION_FAILED"),
+        (json.dumps({"query": MUTATION + MUTATION}), 200, "GRAPHQL_VALIDATION_FAILED"),
+        (json.dumps({"query": MUTATION, "operationName": "Other"}), 200, "OPERATION_RESOLUTION_FAILURE"),
+        (json.dumps({"query": "subscription { member { id } }"}), 200, "OPERATION_RESOLUTION_FAILURE"),
+        (json.dumps({"query": "{ __schema { types { name } } }"}), 200, "INTROSPECTION_DISABLED"),
+    ],
+)  # fmt: skip
+def test_a_request_that_cannot_be_read_does_nothing(still: Still, body: str | None, status: int, code: str) -> None:
+    answer = still.api.send(till(), body)
+
+    assert not still.is_changed()
+    assert (answer.status, answer.faults[0][0]) == (status, code)
+    assert "data" not in answer.json
+
+
+def test_bytes_that_are_no_text_are_refused(shop: Api) -> None:
+    for raw in (b"\xff\xfe", b'{"query": "\xe9"}', json.dumps({"query": MUTATION}).encode("utf-16")):
+        sent = event("POST", till(), body=base64.b64encode(raw).decode(), headers={"content-type": "application/json"})
+        sent["isBase64Encoded"] = True
+        with shop.unchanged():
+            answer = shop.invoke(sent)
+        assert (answer.status, answer.faults) == (400, [("BAD_REQUEST", None)])
+
+
+@pytest.mark.parametrize("encoded", [False, True], ids=["text", "base64"])
+@pytest.mark.parametrize("says", [True, False], ids=["says so", "says nothing"])
+def test_a_body_over_the_limit_is_refused_before_it_is_parsed(shop: Api, encoded: bool, says: bool) -> None:
+    """It is no JSON at all, and that is not what is complained about."""
+    body = "{" * (BODY_BYTES_MAX + 1)
+    sent = event("POST", till(), body=base64.b64encode(body.encode()).decode() if encoded else body,
+                 headers={"content-type": "application/json"})  # fmt: skip
+    sent["isBase64Encoded"] = encoded
+    if says:
+        sent["headers"]["content-length"] = str(len(body))
+
+    answer = shop.invoke(sent)
+
+    assert (answer.status, answer.faults) == (413, [("BODY_TOO_LARGE", None)])
+
+
+def test_a_body_of_the_limit_is_read(shop: Api) -> None:
+    """The largest real basket fits many times over: 200 lines with the longest labels, and padding up to the last byte."""
+    lines = [{"sku": "🍰" * 16 + "x" * 48, "category": "🍰" * 16 + "x" * 48, "quantity": 1, "amountMinor": 5}] * 200
+    body = json.dumps({"query": PURCHASE, "variables": {"input": receipt("limit", "ada", 1_000, lines=lines)}})
+    body += " " * (BODY_BYTES_MAX - len(body.encode()))
+
+    answer = shop.send(till(), body)
+
+    assert (answer.status, answer.refusals) == (200, [])
+
+
+def cursor_of_rewards(api: Api) -> str:
+    cursor: str = api.post(till(), REWARDS, first=2).data["rewards"]["pageInfo"]["endCursor"]
+    return cursor
+
+
+def cursor_of_entries(api: Api) -> str:
+    cursor: str = api.member("ada")["entries"]["pageInfo"]["endCursor"]
+    return cursor

@@ -1,0 +1,120 @@
+"""Every file in `events/` is an event of an HTTP API as the Lambda gets it, and is executed here.
+
+They are executed on both engines, in the order of their names, as one afternoon of a shop. A name says what is expected:
+`06-purchase-record-by-till.200.json` answers 200 without a complaint, `35-broken-json.400.BAD_REQUEST.json` 400 with that
+one code. What `requestContext.timeEpoch` says is the time.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Any
+
+import pytest
+
+from handlers import actors, runtime
+from schema import root
+from tests.engines import ROOT, Engine
+from tests.handlers.api import ACCOUNT_CLAIM, Answer, Api, deployed
+
+EVENTS = {file.name: json.loads(file.read_text(encoding="utf-8")) for file in sorted((ROOT / "events").iterdir())}
+NAME = re.compile(r"(\d\d)-([a-z0-9-]+)\.(\d{3})(?:\.([A-Z_]+))?\.json")
+
+
+def claims(event: dict[str, Any]) -> dict[str, str]:
+    found: dict[str, str] = event["requestContext"].get("authorizer", {}).get("jwt", {}).get("claims", {})
+    return found
+
+
+@pytest.fixture(scope="module")
+def stack(engine: Engine) -> Iterator[Api]:
+    with deployed(engine, "regulars-events") as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def answers(stack: Api) -> dict[str, Answer]:
+    """The answer to each event, by the name of its file."""
+    (linked,) = {claims(event)[ACCOUNT_CLAIM] for event in EVENTS.values() if ACCOUNT_CLAIM in claims(event)}
+    # The token of one event names the account that the first event opens.
+    accounts = chain([linked], iter(runtime.new_account, None))
+    given: dict[str, Answer] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runtime, "new_account", lambda: next(accounts))
+        for name, event in EVENTS.items():
+            now = datetime.fromtimestamp(event["requestContext"]["timeEpoch"] / 1_000, UTC)
+            patch.setattr(runtime, "now", lambda now=now: now)
+            given[name] = stack.invoke(event)
+    return given
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_an_event_is_answered_as_its_name_says(answers: dict[str, Answer], name: str) -> None:
+    parts = NAME.fullmatch(name)
+    assert parts, "NN-what.STATUS[.CODE].json"
+    answer = answers[name]
+
+    assert (answer.status, [code for code, _ in answer.complaints]) == (int(parts[3]), [parts[4]] if parts[4] else [])
+    if not parts[4]:
+        assert answer.data
+
+
+def test_the_afternoon_ends_with_the_right_points(answers: dict[str, Answer], stack: Api) -> None:
+    """127 and 0 and 9 for receipts, 90 for breakfast, 25 for goodwill; and 42 for a receipt, 40 for a latte."""
+    (home,) = (event for name, event in EVENTS.items() if name[3:] == "home-of-member.200.json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runtime, "now", lambda: datetime(2026, 11, 20, 18, tzinfo=UTC))
+        ada, ben = stack.balance("crm-100231"), stack.invoke(home).data["viewer"]["account"]["balance"]
+
+    assert ada == 127 + 0 + 9 - 90 + 25
+    assert ben == 42 - 40
+
+
+def test_what_is_sent_again_is_answered_again(answers: dict[str, Answer]) -> None:
+    again = {name: answer for name, answer in answers.items() if "-again" in name}
+
+    assert len(again) == 2
+    for name, answer in again.items():
+        before = next(each for other, each in answers.items() if other[3:] == name[3:].replace("-again", ""))
+        assert answer.body == before.body.replace('"replayed":false', '"replayed":true')
+
+
+def test_homes_are_those_of_their_members(answers: dict[str, Answer]) -> None:
+    names = {name[3:-9]: answer.data["viewer"] and answer.data["viewer"]["name"]
+             for name, answer in answers.items() if name[3:].startswith("home-")}  # fmt: skip
+
+    assert names == {
+        "home-of-member": "Ben",
+        "home-of-member-whose-token-names-the-account": "Ada Lovelace",
+        "home-of-stranger": None,
+    }
+
+
+def test_every_operation_and_every_kind_of_caller_has_an_event() -> None:
+    schema = root.build(introspection=True)._schema
+    sent = json.dumps(list(EVENTS.values()))
+    roles = {
+        actors.from_event(event, account_claim=ACCOUNT_CLAIM, groups_claim="cognito:groups").role.value
+        for event in EVENTS.values()
+        if claims(event)
+    }
+
+    for type_ in (schema.query_type, schema.mutation_type):
+        assert type_ is not None
+        for field in type_.fields:
+            assert re.search(rf"\b{field}\b", sent), field
+    assert roles == {"MEMBER", "PARTNER", "SUPPORT", "MANAGER"}
+    assert {event["routeKey"] for event in EVENTS.values()} == {"GET /graphql", "POST /graphql"}
+    assert {event["isBase64Encoded"] for event in EVENTS.values()} == {True, False}
+
+
+def test_events_hold_no_secret() -> None:
+    """They were made up; a real token or address has no business here."""
+    text = json.dumps(list(EVENTS.values()))
+
+    assert set(re.findall(r"Bearer ([^\"]*)", text)) == {"<access token>"}
+    assert {each.lower() for each in re.findall(r"[\w.]+@\w+\.\w+", text)} == {"ada@example.com", "ben@example.com"}

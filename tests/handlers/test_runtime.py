@@ -1,0 +1,68 @@
+"""The settings of a Lambda: read once, and a wrong one stops the cold start by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from handlers import runtime
+from handlers.runtime import SettingMissing, Settings
+
+ENVIRONMENT = {"REGULARS_TABLE": "regulars", "REGULARS_SECRET": "x" * 32, "REGULARS_SHARDS": "4"}
+DEFAULTED = ("REGULARS_ACCOUNT_CLAIM", "REGULARS_GROUPS_CLAIM", "REGULARS_INTROSPECTION", "REGULARS_BODY_BYTES_MAX")
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in DEFAULTED:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_what_is_not_said_has_a_safe_default() -> None:
+    assert runtime.settings() == Settings(
+        table="regulars",
+        secret="x" * 32,
+        shards=4,
+        account_claim="",
+        groups_claim="cognito:groups",
+        introspection=False,
+        body_bytes_max=262_144,
+    )
+
+
+@pytest.mark.parametrize("name", ENVIRONMENT)
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_missing_setting_stops_the_start_and_is_named(
+    name: str, value: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if value is None:
+        monkeypatch.delenv(name)
+    else:
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingMissing, match=name):
+        runtime.settings()
+
+
+def test_a_secret_that_could_be_guessed_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGULARS_SECRET", "x" * 31)
+
+    with pytest.raises(SettingMissing, match="REGULARS_SECRET"):
+        runtime.settings()
+
+
+@pytest.mark.parametrize(("said", "open_"), [("on", True), ("off", False), ("", False), ("true", False), ("ON", False)])
+def test_the_schema_is_told_only_where_that_is_said_exactly(
+    said: str, open_: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGULARS_INTROSPECTION", said)
+
+    assert runtime.settings().introspection is open_
+
+
+def test_redemption_codes_are_easy_to_read_out_and_hard_to_guess() -> None:
+    codes = {runtime.new_code() for _ in range(1_000)}
+
+    assert len(codes) == 1_000
+    assert all(len(code) == 10 and not set(code) & set("ILOU") for code in codes)
