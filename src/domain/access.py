@@ -62,7 +62,7 @@ _ID_PREFIX = {Role.MEMBER: "m", Role.PARTNER: "p", Role.SUPPORT: "s", Role.MANAG
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """An authenticated caller. `id` is unique across issuers and kinds; `account` is set when the token names it."""
+    """An authenticated caller. `id` is unique among callers of one issuer; `account` is set when the token names it."""
 
     role: Role
     issuer: str

@@ -26,8 +26,9 @@ def from_event(event: Mapping[str, Any], *, account_claim: str, groups_claim: st
         if group in groups:
             return access.actor(role, issuer=issuer, subject=subject)
     if _is_client(claims):
-        client = claims.get("client_id") or claims.get("azp") or subject
-        return access.actor(Role.PARTNER, issuer=issuer, subject=client, scopes=_words(claims.get("scope", "")))
+        client = _client(claims) or subject
+        scopes = _words(claims.get("scope") or claims.get("scp") or "")
+        return access.actor(Role.PARTNER, issuer=issuer, subject=client, scopes=scopes)
     account = claims.get(account_claim) if account_claim else None
     return access.actor(Role.MEMBER, issuer=issuer, subject=subject, account=account or None)
 
@@ -39,7 +40,12 @@ def _words(value: object) -> list[str]:
     return str(value).strip("[]").replace(",", " ").split()
 
 
+def _client(claims: Mapping[str, Any]) -> str | None:
+    """The OAuth client a token was given to: `client_id` (Cognito, RFC 9068), `azp` (Auth0, Keycloak) or `cid` (Okta)."""
+    return claims.get("client_id") or claims.get("azp") or claims.get("cid")
+
+
 def _is_client(claims: Mapping[str, Any]) -> bool:
     # Client-credentials tokens name the client as their subject (Cognito, RFC 9068) or say so in `gty` (Auth0).
-    subject, client = claims.get("sub"), claims.get("client_id") or claims.get("azp")
+    subject, client = claims.get("sub"), _client(claims)
     return claims.get("gty") == "client-credentials" or (bool(client) and str(subject) in (client, f"{client}@clients"))

@@ -27,7 +27,7 @@ _DEADLINE_DEFAULT_S = 15
 
 
 class SettingMissing(Exception):
-    """A setting that the program cannot start without; it stops the cold start."""
+    """A setting is missing or unusable; it stops the cold start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +77,11 @@ def settings() -> Settings:
     return Settings(
         table=_setting("REGULARS_TABLE"),
         secret=secret,
-        shards=int(_setting("REGULARS_SHARDS")),
+        shards=_number("REGULARS_SHARDS"),
         account_claim=_setting("REGULARS_ACCOUNT_CLAIM", ""),
         groups_claim=_setting("REGULARS_GROUPS_CLAIM", "cognito:groups"),
         introspection=_setting("REGULARS_INTROSPECTION", "off") == "on",
-        body_bytes_max=int(_setting("REGULARS_BODY_BYTES_MAX", "262144")),
+        body_bytes_max=_number("REGULARS_BODY_BYTES_MAX", "262144"),
     )
 
 
@@ -132,6 +132,13 @@ def new_account() -> str:
 def new_code() -> str:
     """A redemption code that a person can read to a till."""
     return "".join(secrets.choice(_CODE_ALPHABET) for _ in range(_CODE_LENGTH))
+
+
+def _number(name: str, default: str | None = None) -> int:
+    text = _setting(name, default)
+    if not text.isdecimal() or int(text) < 1:
+        raise SettingMissing(f"The environment variable {name} must be a whole number from 1, not {text!r}.")
+    return int(text)
 
 
 def _setting(name: str, default: str | None = None) -> str:

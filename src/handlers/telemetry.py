@@ -1,5 +1,6 @@
 """What the outside learns when we fail: a log line with the traceback, and a metric that wakes somebody."""
 
+import os
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING
@@ -22,8 +23,13 @@ class Faults:
         from aws_lambda_powertools.metrics import MetricUnit, single_metric  # noqa: PLC0415
 
         _logger().error(msg, *args, exc_info=exc_info, extra=dict(extra or {}))
-        with single_metric(name="InternalFaults", unit=MetricUnit.Count, value=1):
+        with single_metric(name="InternalFaults", unit=MetricUnit.Count, value=1, namespace=_namespace()):
             pass  # written when the block ends
+
+
+def _namespace() -> str:
+    # Never a fault of its own while a fault is told: outside a Lambda the setting may be missing.
+    return os.environ.get("POWERTOOLS_METRICS_NAMESPACE") or "Regulars"
 
 
 @cache

@@ -201,7 +201,7 @@ class MemberMutations:
 
     member_enroll: MemberEnrollPayload = strawberry.field(
         resolver=member_enroll,
-        description="Enrolls a member with an empty account. Members enroll themselves, once; tills and staff anyone.",
+        description="Enrolls a member with an empty account. Members enroll themselves, once; tills and managers anyone.",
         extensions=[Permitted(Permission.MEMBERS_ENROLL, Permission.OWN_ACCOUNT_ENROLL)],
     )
 

@@ -228,7 +228,7 @@ class PurchaseQueries:
 
     purchase_preview: PurchasePreview = strawberry.field(
         resolver=purchase_preview,
-        description="What a purchase would earn now, by the rules that would book it. Needs purchases of a till, or staff.",
+        description="What a purchase would earn now, by the rules that would book it. Needs purchases of a till, or a manager.",
         extensions=[Permitted(Permission.PURCHASES_RECORD)],
     )
 
