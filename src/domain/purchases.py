@@ -40,19 +40,6 @@ class LinesTotalMismatch(Refusal):
     """The lines do not add up to the total."""
 
 
-RECORD_REFUSALS: tuple[type[Refusal], ...] = (
-    InvalidText,
-    InvalidAmount,
-    TooManyLines,
-    InvalidQuantity,
-    LinesTotalMismatch,
-    InvalidEmail,
-    InvalidPhone,
-    MemberNotFound,
-    CurrencyNotAccepted,
-    InvalidTime,
-    IdempotencyKeyReused,
-)
 PREVIEW_REFUSALS: tuple[type[Refusal], ...] = (
     InvalidText,
     InvalidAmount,
@@ -65,6 +52,7 @@ PREVIEW_REFUSALS: tuple[type[Refusal], ...] = (
     CurrencyNotAccepted,
     InvalidTime,
 )
+RECORD_REFUSALS: tuple[type[Refusal], ...] = (*PREVIEW_REFUSALS, IdempotencyKeyReused)
 
 _SOURCE = re.compile(r"[A-Za-z0-9._-]+")
 

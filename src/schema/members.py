@@ -1,9 +1,20 @@
 """Members through the API: joining, and looking at oneself or, for tills and staff, at others."""
 
+from collections.abc import Mapping
 from enum import Enum
+from typing import cast
 
 import strawberry
-from graphql import FieldNode, FragmentSpreadNode, InlineFragmentNode, IntValueNode, SelectionSetNode, VariableNode
+from graphql import (
+    FieldNode,
+    FragmentSpreadNode,
+    InlineFragmentNode,
+    IntValueNode,
+    NullValueNode,
+    SelectionSetNode,
+    ValueNode,
+    VariableNode,
+)
 
 from domain import ledger, limits, members
 from domain.access import Permission
@@ -253,18 +264,24 @@ def _entries_wanted(info: Info) -> int:
             elif isinstance(node, InlineFragmentNode):
                 pending.append(node.selection_set)
             elif isinstance(node, FieldNode) and node.name.value == "entries":
-                wanted = max(wanted, _first_of(node, raw.variable_values))
+                # Strawberry hands resolvers the plain values, whatever the engine's type says.
+                wanted = max(wanted, _first_of(node, cast("Mapping[str, object]", raw.variable_values)))
             elif isinstance(node, FieldNode) and node.name.value == "member":
                 pending.append(node.selection_set)  # a payload's member
     return wanted
 
 
-def _first_of(node: FieldNode, variables: object) -> int:
-    for argument in node.arguments or ():
-        if argument.name.value != "first":
-            continue
-        if isinstance(argument.value, IntValueNode):
-            return min(int(argument.value.value), limits.ENTRIES_PAGE_MAX)
-        if isinstance(argument.value, VariableNode):
-            return limits.ENTRIES_PAGE_DEFAULT
+def _first_of(node: FieldNode, variables: Mapping[str, object]) -> int:
+    arguments = {argument.name.value: argument.value for argument in node.arguments or ()}
+    if "after" in arguments and not _is_null(arguments["after"], variables):
+        return 0  # a later page reads for itself
+    first = arguments.get("first")
+    if isinstance(first, IntValueNode):
+        return min(int(first.value), limits.ENTRIES_PAGE_MAX)
     return limits.ENTRIES_PAGE_DEFAULT
+
+
+def _is_null(value: ValueNode, variables: Mapping[str, object]) -> bool:
+    if isinstance(value, VariableNode):
+        return variables.get(value.name.value) is None
+    return isinstance(value, NullValueNode)

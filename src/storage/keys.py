@@ -25,7 +25,6 @@ PROFILE = "P"
 CLAIM = "K"
 LOOKUP = "U"
 CONFIG = "CFG"
-DIRECTORY = "D"
 ENTRY_PREFIX = "E#"
 # Before every entry and after every entry: the ends of a Query range.
 ENTRY_FIRST = "E#0000000000"
