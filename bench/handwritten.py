@@ -177,7 +177,7 @@ def purchase(claims: dict[str, Any], sent: dict[str, Any]) -> dict[str, Any]:
 
     rows = [[line.get("sku"), line.get("category"), line["quantity"], line["amountMinor"]] for line in lines]
     facts = ["purchaseRecord", "external", external, amount, currency, occurred_at.isoformat(), location, channel, rows]
-    fingerprint = hashlib.sha256(json.dumps(facts, separators=(",", ":")).encode()).digest()[:16]
+    fingerprint = hmac.digest(SECRET, json.dumps(facts, separators=(",", ":")).encode(), "sha256")[:16]
     document = [millis(occurred_at), amount, currency, location, channel, rows]
     plain = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
     claim = {

@@ -59,7 +59,7 @@ def adjust(
     operation = Operation(
         key=key,
         account=account,
-        fingerprint=ledger.fingerprint("pointsAdjust", member.kind, member.value, points, reason),
+        fingerprint=ledger.fingerprint(store, "pointsAdjust", member.kind, member.value, points, reason),
     )
 
     def decide(state: State) -> Entry:

@@ -5,7 +5,6 @@ The newest record *is* the account. `commit` reads the head, lets a pure decisio
 appends; the sequence number is the optimistic lock, the caller's key the memory (`Claim`).
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -191,9 +190,6 @@ class Store(Protocol):
     def head(self, account: str, *, strong: bool = False) -> Record | None:
         """The newest record."""
 
-    def profile(self, account: str) -> "Profile | None":
-        """The member's personal data."""
-
     def home(self, account: str, *, entries: int, strong: bool = False) -> "Home | None":
         """Profile and at least the newest record, with up to `entries` + 1 newest records, in one read."""
 
@@ -217,6 +213,9 @@ class Store(Protocol):
 
     def enroll(self, claim: Claim, record: Record, profile: "Profile", lookups: Sequence["Lookup"]) -> None:
         """Writes a new member whole. Raises `ClaimTaken`, `LookupTaken` or `Contended`."""
+
+    def digest(self, text: bytes) -> bytes:
+        """A hash of `text` from which nobody can guess their way back: inputs name members by their contacts."""
 
     def pause(self, attempt: int) -> None:
         """Waits a random moment that grows with `attempt`, so that contending writers spread out.
@@ -248,10 +247,10 @@ class Operation:
 Decision = Callable[[State], Entry]
 
 
-def fingerprint(operation: str, *facts: object) -> bytes:
+def fingerprint(store: Store, operation: str, *facts: object) -> bytes:
     """16 bytes that tell two inputs of `operation` apart. `facts` are the input as sent, in a fixed order."""
     canonical = json.dumps([operation, *facts], separators=(",", ":"), default=str)
-    return hashlib.sha256(canonical.encode()).digest()[:16]
+    return store.digest(canonical.encode())[:16]
 
 
 def caller_key(actor_id: str, value: str) -> Key:

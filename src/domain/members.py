@@ -107,7 +107,7 @@ def enroll(
         account=account,
         seq_seen=0,
         fingerprint=ledger.fingerprint(
-            "memberEnroll", profile.name, profile.external_id, profile.email, profile.phone, profile.card_number
+            store, "memberEnroll", profile.name, profile.external_id, profile.email, profile.phone, profile.card_number
         ),
         at=now,
         expires_at=now + limits.CLAIM_RETENTION,

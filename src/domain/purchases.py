@@ -103,7 +103,7 @@ def record(
     operation = Operation(
         key=key,
         account=account,
-        fingerprint=_fingerprint(member, basket, is_dated=is_dated),
+        fingerprint=_fingerprint(store, member, basket, is_dated=is_dated),
         basket=basket,
         retention=None,
     )
@@ -226,8 +226,9 @@ def _check_time(occurred_at: datetime, now: datetime) -> None:
         raise InvalidTime(f"The purchase is more than {limits.OCCURRED_AGE_MAX.days} days old.", field=field)
 
 
-def _fingerprint(member: Lookup, basket: Basket, *, is_dated: bool) -> bytes:
+def _fingerprint(store: Store, member: Lookup, basket: Basket, *, is_dated: bool) -> bytes:
     return ledger.fingerprint(
+        store,
         "purchaseRecord",
         member.kind,
         member.value,

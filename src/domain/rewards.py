@@ -49,7 +49,7 @@ def redeem(
     operation = Operation(
         key=key,
         account=account,
-        fingerprint=ledger.fingerprint("rewardRedeem", member and (member.kind, member.value), reward_id),
+        fingerprint=ledger.fingerprint(store, "rewardRedeem", member and (member.kind, member.value), reward_id),
     )
     reward = program.reward(reward_id)
     if reward is None:

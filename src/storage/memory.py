@@ -1,5 +1,6 @@
 """The store in memory, for tests and for judging many members at once. A state machine holds it to the table's behavior."""
 
+import hmac
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -11,7 +12,8 @@ from domain.members import Lookup, Profile
 class Memory:
     """`domain.ledger.Store` in dictionaries under one lock: every method is atomic, every read is strong."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, pepper: bytes = b"in memory") -> None:
+        self._pepper = pepper
         self._lock = threading.RLock()
         self._claims: dict[Key, Claim] = {}
         self._logs: dict[str, list[Record]] = {}
@@ -25,9 +27,6 @@ class Memory:
     def head(self, account: str, *, strong: bool = False) -> Record | None:
         log = self._logs.get(account)
         return log[-1] if log else None
-
-    def profile(self, account: str) -> Profile | None:
-        return self._profiles.get(account)
 
     def home(self, account: str, *, entries: int, strong: bool = False) -> Home | None:
         with self._lock:
@@ -68,6 +67,9 @@ class Memory:
             self.append(claim, record)
             self._profiles[record.account] = profile
             self._lookups.update(dict.fromkeys(lookups, record.account))
+
+    def digest(self, text: bytes) -> bytes:
+        return hmac.digest(self._pepper, text, "sha256")
 
     def pause(self, attempt: int) -> None:
         time.sleep(0)

@@ -1,5 +1,6 @@
 """The store on DynamoDB. Every method is one request, but for the bounded retries of the client itself."""
 
+import hmac
 import math
 import random
 import time
@@ -77,10 +78,6 @@ class Table:
         found = self._entries(account, keys.ENTRY_FIRST, keys.ENTRY_LAST, limit=1, strong=strong)
         return items.record_from(found[0]) if found else None
 
-    def profile(self, account: str) -> Profile | None:
-        item = self._get(keys.account(account), keys.PROFILE)
-        return items.profile_from(item) if item else None
-
     def home(self, account: str, *, entries: int, strong: bool = False) -> Home | None:
         # `P` is the only thing in the partition that sorts after every `E#…`.
         found = self._query(
@@ -91,7 +88,8 @@ class Table:
         )
         profile = next((items.profile_from(item) for item in found if item["SK"]["S"] == keys.PROFILE), None)
         records = tuple(items.record_from(item) for item in found if item["SK"]["S"].startswith(keys.ENTRY_PREFIX))
-        return Home(profile, records) if records else None
+        # Where there is no profile any more, its place on the page was taken by a record too many.
+        return Home(profile, records[: entries + 1]) if records else None
 
     def records_before(self, account: str, seq: int, *, limit: int) -> Sequence[Record]:
         found = self._entries(account, keys.ENTRY_FIRST, keys.entry(seq), limit=limit)
@@ -122,6 +120,9 @@ class Table:
             response = _response(error)
             if response["Error"]["Code"] == "ConditionalCheckFailedException":
                 raise ClaimTaken(items.claim_from(response["Item"])) from error
+            if response["Error"]["Code"] == "TransactionConflictException":
+                # A transaction on the same key is on its way; the retry finds its answer.
+                raise Contended from error
             raise
 
     def enroll(self, claim: Claim, record: Record, profile: Profile, lookups: Sequence[Lookup]) -> None:
@@ -140,6 +141,9 @@ class Table:
                 if reason.get("Code") == "ConditionalCheckFailed":
                     raise LookupTaken(lookup)
             raise Contended
+
+    def digest(self, text: bytes) -> bytes:
+        return hmac.digest(self._pepper, text, "sha256")
 
     def pause(self, attempt: int) -> None:
         if time.monotonic() > self._deadline:

@@ -1,0 +1,418 @@
+"""Joining, and being found."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain import access, limits, members
+from domain.access import Actor, Role
+from domain.ledger import Claim, Contended, EntryKind, Record
+from domain.members import (
+    AlreadyEnrolled,
+    ContactMissing,
+    Enrolled,
+    InvalidEmail,
+    InvalidPhone,
+    Lookup,
+    Profile,
+)
+from domain.refusals import IdempotencyKeyReused, InvalidText, MemberNotFound, OutcomeUnknown, Refusal
+from storage.memory import Memory
+from tests.domain.world import (
+    ADA,
+    BOB,
+    ISSUER,
+    MANAGER,
+    TILL,
+    Stale,
+    adjust,
+    at,
+    at_once,
+    contents,
+    enroll,
+    external,
+    head_of,
+    refuses,
+    search,
+    unchanged,
+)
+
+NOW = at("2026-01-10")
+SUPPORT = access.actor(Role.SUPPORT, issuer=ISSUER, subject="sue")
+SCOPELESS = access.actor(Role.PARTNER, issuer=ISSUER, subject="till-2")
+
+
+@pytest.fixture(params=[Memory, Stale])
+def store(request: pytest.FixtureRequest) -> Memory:
+    """A store whose cheap reads are up to date, and one whose cheap reads always come late."""
+    made: Memory = request.param()
+    return made
+
+
+def join(
+    store: Memory,
+    *,
+    key: str = "k",
+    account: str = "A",
+    actor: Actor = TILL,
+    later: timedelta = timedelta(0),
+    **who: str,
+) -> Enrolled:
+    profile = Profile(enrolled_at=NOW, **who)
+    return members.enroll(store, actor=actor, idempotency_key=key, profile=profile, account=account, now=NOW + later)
+
+
+def found(store: Memory, kind: str, value: str, *, actor: Actor = MANAGER) -> str:
+    lookup = members.lookup(kind, value, field=("by",))
+    return members.resolve(store, actor=actor, by=lookup, field=("by",))
+
+
+# --- joining ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_member_has_an_empty_account_and_can_be_found_by_everything_given(store: Memory) -> None:
+    enrolled = join(
+        store, name="Ada Lovelace", external_id="ada", email="ada@example.org", phone="+15551234567", card_number="C-1"
+    )
+
+    assert enrolled == Enrolled("A", replayed=False)
+    record = head_of(store, "A")
+    (entry,) = record.entries
+    assert (record.seq, record.state.balance, record.state.pending_points) == (1, 0, 0)
+    assert (entry.kind, entry.lines, entry.actor, entry.at) == (EntryKind.ENROLLMENT, (), TILL.id, NOW)
+    for kind, value in (
+        ("external", "ada"),
+        ("email", "ada@example.org"),
+        ("phone", "+15551234567"),
+        ("card", "C-1"),
+        ("id", "A"),
+    ):
+        assert found(store, kind, value) == "A"
+    assert contents(store).profiles["A"] == Profile(
+        NOW, "Ada Lovelace", "ada", "ada@example.org", "+15551234567", "C-1"
+    )
+
+
+@pytest.mark.parametrize(
+    "who", [{"external_id": "x"}, {"email": "a@b.c"}, {"phone": "+15551234567"}, {"card_number": "1"}]
+)
+def test_one_contact_or_id_is_enough(store: Memory, who: dict[str, str]) -> None:
+    assert join(store, **who).account == "A"
+
+
+def test_a_member_who_joins_is_known_by_their_login_from_then_on(store: Memory) -> None:
+    assert members.own_account(store, ADA) is None
+
+    join(store, actor=ADA, email="ada@example.org")
+
+    assert members.own_account(store, ADA) == "A"
+    assert members.own_account(store, BOB) is None
+    # A subject is unique within its issuer only.
+    assert members.own_account(store, access.actor(Role.MEMBER, issuer="https://other", subject=ADA.subject)) is None
+
+
+def test_who_is_enrolled_by_a_till_has_no_login_yet(store: Memory) -> None:
+    join(store, actor=TILL, email="ada@example.org")
+
+    assert members.own_account(store, TILL) is None
+    assert members.own_account(store, ADA) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("Ada@Example.ORG", "ada@example.org"),
+        ("  ada@example.org\n", "ada@example.org"),
+        ("a.b+c@sub.example.co", "a.b+c@sub.example.co"),
+        ("ÄDA@EXAMPLE.ORG", "äda@example.org"),
+        ("a" * (limits.EMAIL_LENGTH_MAX - 4) + "@b.c", "a" * (limits.EMAIL_LENGTH_MAX - 4) + "@b.c"),
+    ],
+)
+def test_an_email_is_one_however_it_is_typed(store: Memory, given: str, kept: str) -> None:
+    join(store, email=given)
+
+    assert contents(store).profiles["A"].email == kept
+    assert found(store, "email", given) == found(store, "email", kept) == "A"
+    with refuses(store, AlreadyEnrolled, "input", "email"):
+        join(store, key="k2", account="B", email=kept.upper())
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("+1 (555) 123-4567", "+15551234567"),
+        (" +49.30.1234567 ", "+49301234567"),
+        ("+1234567", "+1234567"),
+        ("+123456789012345", "+123456789012345"),
+    ],
+)
+def test_a_phone_is_one_however_it_is_typed(store: Memory, given: str, kept: str) -> None:
+    join(store, phone=given)
+
+    assert contents(store).profiles["A"].phone == kept
+    assert found(store, "phone", given) == found(store, "phone", kept) == "A"
+    with refuses(store, AlreadyEnrolled, "input", "phone"):
+        join(store, key="k2", account="B", phone=kept)
+
+
+@search(200)
+@given(st.text(max_size=12) | st.from_regex(r"\A[ +()0-9.-]{5,20}\Z") | st.emails())
+def test_what_is_normalized_once_is_normal(text: str) -> None:
+    for kind in ("email", "phone", "external", "card"):
+        try:
+            once = members.lookup(kind, text, field=("by",))
+        except Refusal:
+            continue
+        assert members.lookup(kind, once.value, field=("by",)) == once
+
+
+def test_names_of_the_world_are_names(store: Memory) -> None:
+    # A zero-width non-joiner is spelling in Persian, an ideographic space stands between Japanese names.
+    for account, name in enumerate(("Zoë Ångström", "山田　太郎", "نرگس‌خانم", "D'Arcy-Müller", "👩‍🚀")):
+        join(store, key=str(account), account=str(account), external_id=str(account), name=name)
+        assert contents(store).profiles[str(account)].name == name
+
+
+# --- what is refused, in this order -----------------------------------------------------------------------------------
+
+
+def test_joining_needs_a_key(store: Memory) -> None:
+    for key in ("", "\t", "k" * (limits.KEY_LENGTH_MAX + 1)):
+        with refuses(store, InvalidText, "input", "idempotencyKey"):
+            join(store, key=key, email="not an email")
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [
+        ("name", "name", ""),
+        ("name", "name", "n" * (limits.NAME_LENGTH_MAX + 1)),
+        ("name", "name", "a\x00b"),
+        ("name", "name", "a\u2029b"),
+        ("external_id", "externalId", " "),
+        ("external_id", "externalId", "x" * (limits.EXTERNAL_ID_LENGTH_MAX + 1)),
+        ("external_id", "externalId", "\ud800"),
+        ("card_number", "cardNumber", ""),
+        ("email", "email", ""),
+        ("email", "email", "a@" + "b" * limits.EMAIL_LENGTH_MAX + ".c"),
+        ("phone", "phone", ""),
+        ("phone", "phone", "+" + "1" * 31),
+    ],
+)
+def test_texts_have_their_length_and_no_control_characters(store: Memory, name: str, field: str, value: str) -> None:
+    with refuses(store, InvalidText, "input", field):
+        join(store, **{"external_id": "x", name: value})
+
+
+@pytest.mark.parametrize(
+    "email", ["ada", "ada@", "@example.org", "ada@example", "a b@c.de", "a@b@c.de", "a@b..", "a@b.c."]
+)
+def test_an_email_has_a_name_and_a_domain(store: Memory, email: str) -> None:
+    with refuses(store, InvalidEmail, "input", "email"):
+        join(store, email=email, phone="nonsense")
+
+
+@pytest.mark.parametrize(
+    "phone",
+    ["15551234567", "+0123456789", "+123456", "+1234567890123456", "+1555CALLNOW", "++15551234567", "+١٢٣٤٥٦٧٨", "-"],
+)
+def test_a_phone_is_in_international_form(store: Memory, phone: str) -> None:
+    with refuses(store, InvalidPhone, "input", "phone"):
+        join(store, phone=phone)
+
+
+def test_a_name_alone_is_not_enough(store: Memory) -> None:
+    with refuses(store, ContactMissing, "input"):
+        join(store, name="Ada")
+    with refuses(store, ContactMissing, "input"):
+        join(store, actor=ADA)
+
+
+@pytest.mark.parametrize(
+    ("kind", "who", "field"),
+    [
+        ("external", {"external_id": "ada"}, "externalId"),
+        ("email", {"email": "ada@example.org"}, "email"),
+        ("phone", {"phone": "+15551234567"}, "phone"),
+        ("card", {"card_number": "C-1"}, "cardNumber"),
+    ],
+)
+def test_a_contact_belongs_to_one_member(store: Memory, kind: str, who: dict[str, str], field: str) -> None:
+    join(store, external_id="ada", email="ada@example.org", phone="+15551234567", card_number="C-1")
+
+    with refuses(store, AlreadyEnrolled, "input", field) as refused:
+        join(store, key="k2", account="B", **{"external_id": "bob", **who})
+
+    assert refused.value.message == f"A member with this {field} is enrolled already."
+    # Not even what was free is taken now, and the other member is still who they were.
+    with pytest.raises(MemberNotFound):
+        found(store, "external", "bob")
+    assert found(store, kind, next(iter(who.values()))) == "A"
+
+
+def test_kinds_of_look_ups_do_not_mix(store: Memory) -> None:
+    join(store, external_id="77")
+
+    assert join(store, key="k2", account="B", card_number="77").account == "B"
+    assert (found(store, "external", "77"), found(store, "card", "77")) == ("A", "B")
+
+
+def test_a_member_joins_once(store: Memory) -> None:
+    join(store, actor=ADA, email="ada@example.org")
+
+    with refuses(store, AlreadyEnrolled) as refused:
+        join(store, key="k2", account="B", actor=ADA, email="ada@another.example")
+    assert refused.value.message == "A member with this login is enrolled already."
+
+
+def test_a_member_whose_token_names_their_account_has_joined(store: Memory) -> None:
+    join(store, external_id="ada")
+    named = access.actor(Role.MEMBER, issuer=ISSUER, subject="new-login", account="A")
+
+    with refuses(store, AlreadyEnrolled):
+        join(store, key="k2", account="B", actor=named, email="ada@example.org")
+
+
+# --- again ------------------------------------------------------------------------------------------------------------
+
+
+def test_joining_again_with_the_same_key_is_joining_once(store: Memory) -> None:
+    join(store, email="ada@example.org", name="Ada")
+
+    with unchanged(store):
+        again = join(store, account="B", later=timedelta(days=30), email=" ADA@example.org", name="Ada ")
+
+    assert again == Enrolled("A", replayed=True)
+
+
+def test_a_key_enrolls_one_member(store: Memory) -> None:
+    join(store, email="ada@example.org")
+
+    for who in ({"email": "bob@example.org"}, {"email": "ada@example.org", "name": "Ada"}, {"external_id": "x"}):
+        with refuses(store, IdempotencyKeyReused, "input", "idempotencyKey"):
+            join(store, account="B", **who)
+
+
+def test_who_was_refused_stays_refused_under_that_key(store: Memory) -> None:
+    join(store, external_id="ada", email="ada@example.org")
+    with refuses(store, AlreadyEnrolled, "input", "email"):
+        join(store, key="k2", account="B", email="ada@example.org")
+
+    with refuses(store, AlreadyEnrolled, "input", "email", replayed=True):
+        join(store, key="k2", account="C", later=timedelta(days=1), email="ada@example.org")
+    with refuses(store, IdempotencyKeyReused, "input", "idempotencyKey"):
+        join(store, key="k2", account="C", email="new@example.org")
+
+
+def test_keys_of_enrolling_and_of_moving_points_are_the_same_keys(store: Memory) -> None:
+    join(store, external_id="ada", actor=MANAGER)
+
+    with refuses(store, IdempotencyKeyReused, "input", "idempotencyKey"):
+        adjust(store, "ada", 5, NOW, key="k")
+
+
+def test_20_tries_to_join_at_once_make_one_member(store: Memory) -> None:
+    answers = at_once(
+        [lambda number=number: join(store, account=str(number), email="ada@example.org") for number in range(20)]
+    )
+
+    assert len({answer.account for answer in answers}) == 1
+    assert sorted(answer.replayed for answer in answers) == [False, *[True] * 19]
+    assert list(contents(store).logs) == [answers[0].account]
+
+
+def test_a_contact_that_20_members_want_at_once_goes_to_one(store: Memory) -> None:
+    answers = at_once(
+        [
+            lambda number=number: join(store, key=str(number), account=str(number), email="ada@example.org")
+            for number in range(20)
+        ]
+    )
+
+    (winner,) = [answer for answer in answers if isinstance(answer, Enrolled)]
+    assert sum(isinstance(answer, AlreadyEnrolled) for answer in answers) == 19
+    assert found(store, "email", "ada@example.org") == winner.account
+    assert list(contents(store).profiles) == [winner.account]
+
+
+class Busy(Memory):
+    """Is too busy to write anything."""
+
+    pauses = 0
+
+    def append(self, claim: Claim, record: Record, *, due: Iterable[int] = ()) -> None:
+        raise Contended
+
+    def refuse(self, claim: Claim) -> None:
+        raise Contended
+
+    def pause(self, attempt: int) -> None:
+        self.pauses += 1
+
+
+def test_nobody_joins_a_store_that_stays_busy() -> None:
+    busy = Busy()
+
+    with refuses(busy, OutcomeUnknown):
+        join(busy, email="ada@example.org")
+    assert busy.pauses == limits.COMMIT_ATTEMPTS_MAX
+
+
+def test_a_refusal_that_cannot_be_remembered_is_not_given() -> None:
+    busy = Busy()
+    busy._lookups[Lookup("email", "ada@example.org")] = "A"
+
+    with refuses(busy, OutcomeUnknown):
+        join(busy, email="ada@example.org")
+
+
+# --- being found ------------------------------------------------------------------------------------------------------
+
+
+def test_tills_and_staff_find_everybody(store: Memory) -> None:
+    join(store, external_id="ada")
+
+    for actor in (TILL, SCOPELESS, MANAGER, SUPPORT):
+        assert found(store, "external", "ada", actor=actor) == "A"
+
+
+def test_members_find_themselves_only(store: Memory) -> None:
+    enroll(store, "ada", NOW, actor=ADA)
+    enroll(store, "bob", NOW, actor=BOB)
+
+    assert found(store, "external", "ada", actor=ADA) == "ADA"
+    assert found(store, "id", "ADA", actor=ADA) == "ADA"
+    unknown, hidden = [], []
+    for kind, value in (("external", "nobody"), ("id", "NOBODY")):
+        with pytest.raises(MemberNotFound) as refused:
+            found(store, kind, value, actor=ADA)
+        unknown.append(refused.value)
+    for kind, value in (("external", "bob"), ("id", "BOB")):
+        with pytest.raises(MemberNotFound) as refused:
+            found(store, kind, value, actor=ADA)
+        hidden.append(refused.value)
+    # Who may not see others cannot tell them from nobody.
+    assert [(each.message, each.field) for each in hidden] == [(each.message, each.field) for each in unknown]
+
+
+def test_a_token_that_names_another_account_finds_that_account_only(store: Memory) -> None:
+    enroll(store, "ada", NOW, actor=ADA)
+    enroll(store, "bob", NOW)
+    named = replace(ADA, account="BOB")
+
+    assert members.own_account(store, named) == "BOB"
+    assert found(store, "external", "bob", actor=named) == "BOB"
+    with pytest.raises(MemberNotFound):
+        found(store, "external", "ada", actor=named)
+
+
+def test_who_has_not_joined_finds_nobody(store: Memory) -> None:
+    enroll(store, "ada", NOW)
+
+    for lookup in (external("ada"), Lookup("id", "ADA"), Lookup("id", "")):
+        with pytest.raises(MemberNotFound):
+            members.resolve(store, actor=BOB, by=lookup, field=("by",))

@@ -1,0 +1,193 @@
+"""Tables of these tests: a fresh one for each, with everything in it to look at."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from uuid import uuid4
+
+import boto3
+from botocore.awsrequest import AWSResponse
+from pynamodb.connection import Connection
+
+from domain.ledger import Claim, Key, Record
+from domain.members import Profile
+from storage import items, keys
+from storage.items import Item
+from storage.memory import Memory
+from storage.table import Table
+from tests.domain.world import at
+from tests.engines import Engine, create_table
+
+# A table forgets by the clock on the wall, whatever the program's clock says: DynamoDB Local deletes what is past its TTL
+# within seconds. So these tests live in a time that no machine they run on will see.
+NOW = at("2090-01-10")
+
+PEPPER = b"pepper of thirty-two characters!"
+SHARDS = 4
+
+
+@dataclass(frozen=True)
+class Tables:
+    """One table: the store on it, and boto's own client to look past the store."""
+
+    name: str
+    client: Any
+    connection: Connection
+
+    @property
+    def store(self) -> Table:
+        return Table(self.connection, self.name, pepper=PEPPER, shards=SHARDS)
+
+    def items(self) -> list[Item]:
+        """Every item, in no order."""
+        pages = self.client.get_paginator("scan").paginate(TableName=self.name, ConsistentRead=True)
+        return [item for page in pages for item in page["Items"]]
+
+    def contents(self) -> dict[tuple[str, str], Item]:
+        """Every item by its key."""
+        return {(item["PK"]["S"], item["SK"]["S"]): item for item in self.items()}
+
+
+def connect(engine: Engine, **more: Any) -> Connection:
+    """A connection with the time-outs and retries of the deployed one."""
+    return Connection(
+        region=engine.region,
+        host=engine.endpoint_url,
+        connect_timeout_seconds=1,
+        read_timeout_seconds=10,
+        retry_configuration={"total_max_attempts": 4, "mode": "standard"},
+        aws_access_key_id=engine.access_key,
+        aws_secret_access_key="local",
+        **more,
+    )
+
+
+@cache
+def client_of(engine: Engine) -> Any:
+    return boto3.client("dynamodb", **engine.client_kwargs)
+
+
+@cache
+def connection_of(engine: Engine) -> Connection:
+    return connect(engine)
+
+
+def fresh_table(engine: Engine, connection: Connection | None = None) -> Tables:
+    """A table of its own; with a connection of its own where a test tampers with that."""
+    name = f"table-{uuid4()}"
+    create_table(client_of(engine), name)
+    return Tables(name, client_of(engine), connection or connection_of(engine))
+
+
+# --- all that a store holds, in the domain's words --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Everything:
+    """A store's contents, comparable between stores. Look-ups stand under their hashed key."""
+
+    logs: Mapping[str, tuple[Record, ...]]
+    claims: Mapping[Key, object]
+    profiles: Mapping[str, Profile]
+    lookups: Mapping[str, str]
+    due: frozenset[tuple[int, str]]
+    directory: frozenset[str]
+
+
+def all_of_memory(store: Memory) -> Everything:
+    return Everything(
+        logs={account: tuple(log) for account, log in store._logs.items() if log},
+        claims={key: comparable(claim) for key, claim in store._claims.items()},
+        profiles=dict(store._profiles),
+        lookups={keys.lookup(each.kind, each.value, PEPPER): account for each, account in store._lookups.items()},
+        due=frozenset(store.due),
+        directory=frozenset(store._profiles),
+    )
+
+
+def all_of_table(tables: Tables) -> Everything:
+    """Reads the raw items; an item of no known kind is an error."""
+    records: list[Record] = []
+    claims: dict[Key, object] = {}
+    profiles: dict[str, Profile] = {}
+    lookups: dict[str, str] = {}
+    due: set[tuple[int, str]] = set()
+    directory: set[str] = set()
+    for item in tables.items():
+        pk, sk = item["PK"]["S"], item["SK"]["S"]
+        match pk.split("#")[0], sk.split("#")[0]:
+            case "M", "E":
+                records.append(items.record_from(item))
+            case "M", "P":
+                profiles[pk[2:]] = items.profile_from(item)
+            case "K", "K":
+                claim = items.claim_from(item)
+                claims[claim.key] = comparable(claim)
+            case "U", "U":
+                lookups[pk] = item["a"]["S"]
+            case "D", _:
+                _, day, shard = pk.split("#")
+                assert int(shard) == keys.shard(sk, SHARDS)
+                due.add((int(day), sk))
+            case "DIR", _:
+                assert pk == keys.directory(keys.shard(sk, SHARDS))
+                directory.add(sk)
+            case _:
+                raise AssertionError(f"an item of no known kind: {item}")
+    records.sort(key=lambda record: (record.account, record.seq))
+    logs: dict[str, tuple[Record, ...]] = {}
+    for record in records:
+        logs[record.account] = (*logs.get(record.account, ()), record)
+    return Everything(logs, claims, profiles, lookups, frozenset(due), frozenset(directory))
+
+
+def comparable(claim: Claim) -> object:
+    """A claim whose refusal compares by what it says, and its end by the second: TTL knows no finer."""
+    refusal = claim.refusal and (claim.refusal.code, claim.refusal.message, claim.refusal.field)
+    ends = claim.expires_at and claim.expires_at.replace(microsecond=0)
+    return (claim.key, claim.account, claim.seq_seen, claim.fingerprint, claim.at, claim.basket, refusal, ends)
+
+
+# --- sizes ------------------------------------------------------------------------------------------------------------
+
+
+def item_bytes(item: Item) -> int:
+    """The size DynamoDB bills: names and values in UTF-8, a number about half a byte a digit, 3 bytes a list or map and 1
+    for each element (AWS: "DynamoDB item sizes and formats")."""
+    return sum(len(name.encode()) + _value_bytes(value) for name, value in item.items())
+
+
+def _value_bytes(value: Mapping[str, Any]) -> int:
+    ((kind, content),) = value.items()
+    match kind:
+        case "S":
+            return len(str(content).encode())
+        case "B":
+            return len(bytes(content))
+        case "N":
+            digits = content.lstrip("-").replace(".", "").strip("0")
+            return (len(digits) + 1) // 2 + 1 + content.startswith("-")
+        case "L":
+            return 3 + sum(1 + _value_bytes(each) for each in content)
+        case "M":
+            return 3 + sum(1 + len(name.encode()) + _value_bytes(each) for name, each in content.items())
+    return 1
+
+
+# --- answers that no local engine gives -------------------------------------------------------------------------------
+
+
+class _Body:
+    """A response's body as botocore reads it."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def stream(self, **_: object) -> list[bytes]:
+        return [self._content]
+
+
+def answer(status: int, body: bytes) -> AWSResponse:
+    """What AWS would have answered; for a `before-send` hook of a client."""
+    return AWSResponse("http://stub", status, {"content-type": "application/x-amz-json-1.0"}, _Body(body))

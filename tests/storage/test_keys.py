@@ -1,0 +1,71 @@
+"""The key design: texts that sort as numbers do, and partitions that cannot be mistaken for each other."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from domain import ledger, limits
+from domain.ledger import Key
+from storage import keys
+from tests.domain.world import search
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+sources = texts.filter(lambda source: ":" not in source)
+
+
+@search(100)
+@given(st.integers(0, 9_999_999_999), st.integers(0, 9_999_999_999))
+def test_sequences_sort_as_their_numbers_do(one: int, other: int) -> None:
+    assert (keys.entry(one) < keys.entry(other)) == (one < other)
+    assert keys.sequence(keys.entry(one)) == one
+    assert keys.ENTRY_FIRST <= keys.entry(one) <= keys.ENTRY_LAST
+    assert (keys.version(one) < keys.version(other)) == (one < other)
+
+
+def test_the_profile_sorts_behind_every_entry() -> None:
+    assert keys.PROFILE > keys.ENTRY_LAST
+
+
+@search(100)
+@given(st.builds(Key, sources, texts), st.builds(Key, sources, texts))
+def test_two_keys_are_two_claims(one: Key, other: Key) -> None:
+    assume(one != other)
+
+    assert keys.claim(one) != keys.claim(other)
+
+
+def test_the_longest_key_fits_a_partition_key() -> None:
+    value = "🏴" * limits.KEY_LENGTH_MAX
+
+    purchase = keys.claim(Key("s" * limits.SOURCE_LENGTH_MAX, value))
+    own = keys.claim(ledger.caller_key("m." + "|" * 255, value))
+
+    assert len(purchase.encode()) <= 2_048
+    assert len(own.encode()) <= 2_048
+
+
+@search(100)
+@given(texts, texts, texts)
+def test_a_look_up_shows_nothing_of_its_value(kind: str, value: str, other: str) -> None:
+    assume(value != other)
+    pepper = b"p" * 32
+
+    assert keys.lookup(kind, value, pepper) == keys.lookup(kind, value, pepper)
+    assert keys.lookup(kind, value, pepper) != keys.lookup(kind, other, pepper)
+    assert keys.lookup(kind, value, pepper) != keys.lookup(kind, value, b"q" * 32)
+    assert len(keys.lookup(kind, value, pepper)) == len(f"U#{kind}#") + 64
+
+
+def test_a_source_with_a_colon_cannot_be() -> None:
+    with pytest.raises(AssertionError):
+        keys.claim(Key("a:b", "c"))
+
+
+@pytest.mark.parametrize("shards", [1, 4, 256])
+def test_accounts_spread_over_all_shards(shards: int) -> None:
+    spread = Counter(keys.shard(f"01J{number:023d}", shards) for number in range(shards * 100))
+
+    assert set(spread) == set(range(shards))
+    assert max(spread.values()) < 200
