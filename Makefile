@@ -66,7 +66,7 @@ lint: setup
 .PHONY: types
 types: setup
 	@$(BIN)/mypy
-	@$(BIN)/mypy bench tools tests/engines.py tests/stack.py tests/local tests/build tests/handlers tests/schema tests/domain tests/storage tests/replay
+	@$(BIN)/mypy bench tools tests/engines.py tests/stack.py tests/local tests/build tests/handlers tests/schema tests/replay
 
 .PHONY: contracts
 contracts: setup

@@ -231,10 +231,11 @@ def member_of_a_year(program: Program, *, account: str, external_id: str, now: d
         reason="GOODWILL",
         now=now - timedelta(minutes=5),  # today: its expiry day is that of a correction made now
     )
-    profile = store.profile(account)
-    assert profile is not None
+    home = store.home(account, entries=1)
+    assert home is not None
+    assert home.profile is not None
     return [
-        *member_items(account, external_id, profile),
+        *member_items(account, external_id, home.profile),
         *(items.record_item(record) for record in store.records_after(account, 0, limit=100)),
     ]
 
