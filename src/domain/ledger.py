@@ -361,16 +361,17 @@ def replay(store: Store, claim: Claim, operation: Operation) -> Outcome:
 
 def find(store: Store, claim: Claim) -> Outcome:
     """The outcome a claim without refusal stands for; asserts that the log holds it (both are written together)."""
-    seq = claim.seq_seen
+    seq, page = claim.seq_seen, 1
     for _ in range(limits.RESUME_PAGES_MAX):
-        records = store.records_after(claim.account, seq, limit=limits.RESUME_PAGE)
+        records = store.records_after(claim.account, seq, limit=page)
         for record in records:
             for index, entry in enumerate(record.entries):
                 if entry.key == claim.key:
                     return Outcome(record, index, replayed=True)
-        if len(records) < limits.RESUME_PAGE:
+        if len(records) < page:
             break
-        seq = records[-1].seq
+        # Nearly always the first record after the claim is it; only where others came in between is there more to read.
+        seq, page = records[-1].seq, limits.RESUME_PAGE
     raise AssertionError(f"claim {claim.key} of {claim.account} has no entry after {claim.seq_seen}")
 
 
