@@ -16,7 +16,7 @@ UV_COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-emit-i
 
 .PHONY: help
 help: ## What can be done here
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
 
 # --- setting up -------------------------------------------------------------------------------------------------------
 
@@ -31,6 +31,7 @@ $(LOCAL)/uv/bin/uv: | python
 	@$(LOCAL)/uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
 
 $(VENV)/.synced: locks/dev.txt pyproject.toml | python $(UV)
+	@echo "making the development environment in $(VENV)"
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV) pip sync --quiet --compile-bytecode --require-hashes locks/dev.txt
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(UV) pip install --quiet --no-deps --editable .
@@ -60,16 +61,16 @@ format-check: setup
 	@$(BIN)/ruff format --quiet --check . || { echo "make format mends this" >&2; exit 1; }
 
 .PHONY: lint
-lint: setup
+lint: setup ## Look for mistakes in the code
 	@$(BIN)/ruff check --quiet .
 
 .PHONY: types
-types: setup
+types: setup ## Check the types
 	@$(BIN)/mypy
 	@$(BIN)/mypy bench tools tests/engines.py tests/stack.py tests/local tests/build tests/handlers tests/schema tests/replay
 
 .PHONY: contracts
-contracts: setup
+contracts: setup ## Check that the rooms import one way only
 	@$(BIN)/lint-imports --no-logo
 
 # Two workers: what the tests mostly do is wait for engines. Files stay together, because stacks are started by file.

@@ -53,7 +53,7 @@ query Page($after: String!) {
 
 
 def measure(on: Stage) -> list[Section]:
-    """Every operation once, in an environment that is warm; the first stage of the ledger (DESIGN §2) is what is aimed at."""
+    """Every operation once, in an environment that is warm."""
     now = datetime.now(UTC).replace(microsecond=0)
     on.table(TABLE)
     rows = stage.member_of_a_year(on.program, account=ACCOUNT, external_id=EXTERNAL_ID, now=now)

@@ -14,8 +14,12 @@ BUILD_HERE := $(LOCAL)/build/regulars.zip
 .PHONY: build-here
 build-here: $(BUILD_HERE)
 
-# Folders too: one that changed has lost or gained a file.
-$(BUILD_HERE): $(shell find src -name __pycache__ -prune -o -print) locks/lambda.txt tools/build.py | python $(UV)
+# Running the sources touches their folders but not their list, which changes when a file comes or goes.
+SOURCES := $(sort $(shell find src -type f -not -path '*/__pycache__/*'))
+SOURCES_LIST := $(LOCAL)/build/sources.txt
+$(shell mkdir -p $(LOCAL)/build && printf '%s\n' $(SOURCES) | cmp -s - $(SOURCES_LIST) || printf '%s\n' $(SOURCES) > $(SOURCES_LIST))
+
+$(BUILD_HERE): $(SOURCES) $(SOURCES_LIST) locks/lambda.txt tools/build.py | python $(UV)
 	@$(PYTHON) tools/build.py --uv $(UV) --out $(@D)
 
 # --- engines for tests ------------------------------------------------------------------------------------------------

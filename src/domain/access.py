@@ -1,7 +1,7 @@
 """Who may do what. Deny by default: a permission that is not granted here does not exist."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 
@@ -52,9 +52,6 @@ SCOPE_GRANTS: dict[str, frozenset[Permission]] = {
     "regulars/redemptions": frozenset({Permission.REWARDS_REDEEM}),
 }
 
-# Roles from the groups of a staff token, the most powerful first.
-GROUP_ROLES: tuple[tuple[str, Role], ...] = (("manager", Role.MANAGER), ("support", Role.SUPPORT))
-
 
 # Staff keep their keys when their group changes.
 _ID_PREFIX = {Role.MEMBER: "m", Role.PARTNER: "p", Role.SUPPORT: "s", Role.MANAGER: "s"}
@@ -69,7 +66,6 @@ class Actor:
     subject: str
     permissions: frozenset[Permission]
     account: str | None = None
-    scopes: frozenset[str] = field(default_factory=frozenset)
 
     @property
     def id(self) -> str:
@@ -85,4 +81,4 @@ def actor(role: Role, *, issuer: str, subject: str, account: str | None = None, 
     """An actor with what its role and, for a partner, its scopes grant. Unknown scopes grant nothing."""
     held = frozenset(scopes) if role is Role.PARTNER else frozenset()
     granted = ROLE_GRANTS[role].union(*(SCOPE_GRANTS.get(scope, frozenset()) for scope in held))
-    return Actor(role=role, issuer=issuer, subject=subject, permissions=granted, account=account, scopes=held)
+    return Actor(role=role, issuer=issuer, subject=subject, permissions=granted, account=account)

@@ -48,7 +48,11 @@ def adjust(
     reason: str,
     now: datetime,
 ) -> Outcome:
-    """Adds `points`, which expire as points earned today do, or takes them, soonest-expiring first when negative."""
+    """Adds `points`, which expire as points earned today do, or takes them, soonest-expiring first when negative.
+
+    `reason` is a code such as `GOODWILL`. Refuses, in this order: `InvalidText`, `InvalidPoints`, `InvalidEmail`,
+    `InvalidPhone`, `MemberNotFound`, `IdempotencyKeyReused`, `InsufficientPoints`, `OutcomeUnknown`.
+    """
     key = ledger.caller_key(actor.id, members.key_text(idempotency_key))
     reason = require_text(reason, field=("input", "reason"), length_max=limits.REASON_LENGTH_MAX, pattern=_REASON)
     if not 0 < abs(points) <= limits.ADJUSTMENT_POINTS_MAX:

@@ -107,7 +107,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Basket:
-    """What a purchase's claim keeps for ever: the facts a later return or question needs."""
+    """What a purchase's claim keeps for ever: the facts that somebody may ask for later."""
 
     occurred_at: datetime
     total: Money

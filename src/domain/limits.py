@@ -63,7 +63,7 @@ RESUME_PAGES_MAX = 100
 
 # Claims of everything but purchases may be forgotten after this; the contract promises at least 30 days.
 CLAIM_RETENTION = timedelta(days=35)
-# A due row outlives its day long enough for the latest catch-up run.
+# A due row outlives its day long enough for whoever comes late to read it.
 DUE_RETENTION = timedelta(days=60)
 
 assert AMOUNT_MINOR_MAX < POINTS_MAX

@@ -67,10 +67,14 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a purchase would earn now. `entry.at` is the moment of asking; nothing was written."""
+    """What a purchase would earn now. `entry.at` is the moment of asking; nothing was written.
+
+    `expires` is the last day of its points, None if it earns none; `balance` is what could be spent right after it.
+    """
 
     entry: Entry
     balance: int
+    expires: int | None
 
 
 def record(
@@ -132,7 +136,16 @@ def preview(store: Store, program: Program, *, actor: Actor, member: Lookup, bas
         return _earned(state, program, basket, actor=actor, now=now)
 
     booked, index = ledger.book(head, None, decide, now=now, zone=program.zone)
-    return Preview(booked.entries[index], booked.state.balance)
+    entry = booked.entries[index]
+    return Preview(entry, booked.state.balance, _expires(entry.lines))
+
+
+def _expires(lines: tuple[Line, ...]) -> int | None:
+    if not lines:
+        return None
+    # An account with many buckets may have moved the new one at once, to the later date of its neighbour.
+    earned, *moves = lines
+    return moves[-1].expires if moves and moves[0].expires == earned.expires else earned.expires
 
 
 def _recorded(outcome: Outcome, basket: Basket) -> Recorded:

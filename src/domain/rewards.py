@@ -43,7 +43,11 @@ def redeem(
     code: str,
     now: datetime,
 ) -> Outcome:
-    """Spends a reward's cost, soonest-expiring points first, and remembers `code` for the till to check."""
+    """Spends a reward's cost, soonest-expiring points first; `code` is what the member shows to receive it.
+
+    `member` is left out by members, who redeem for themselves. Refuses, in this order: `InvalidText`, `InvalidEmail`,
+    `InvalidPhone`, `MemberNotFound`, `RewardNotFound`, `IdempotencyKeyReused`, `InsufficientPoints`, `OutcomeUnknown`.
+    """
     key = ledger.caller_key(actor.id, members.key_text(idempotency_key))
     account = _account(store, actor, member)
     operation = Operation(

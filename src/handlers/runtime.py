@@ -11,6 +11,7 @@ from typing import Any
 from pynamodb.connection import Connection
 from ulid_transform import ulid_now
 
+from domain.access import Role
 from handlers import actors
 from schema.context import Context
 from storage.cursors import Cursors
@@ -39,6 +40,8 @@ class Settings:
     shards: int
     account_claim: str
     groups_claim: str
+    manager_group: str
+    support_group: str
     introspection: bool
     body_bytes_max: int
 
@@ -56,7 +59,10 @@ class Runtime:
         """What resolvers may use in the request of an ASGI scope. Raises an `UNAUTHENTICATED` fault without a caller."""
         settings = self.settings
         actor = actors.from_event(
-            scope.get("aws.event", {}), account_claim=settings.account_claim, groups_claim=settings.groups_claim
+            scope.get("aws.event", {}),
+            account_claim=settings.account_claim,
+            groups_claim=settings.groups_claim,
+            group_roles={settings.manager_group: Role.MANAGER, settings.support_group: Role.SUPPORT},
         )
         return Context(
             actor=actor,
@@ -80,6 +86,8 @@ def settings() -> Settings:
         shards=_number("REGULARS_SHARDS"),
         account_claim=_setting("REGULARS_ACCOUNT_CLAIM", ""),
         groups_claim=_setting("REGULARS_GROUPS_CLAIM", "cognito:groups"),
+        manager_group=_setting("REGULARS_MANAGER_GROUP", "manager"),
+        support_group=_setting("REGULARS_SUPPORT_GROUP", "support"),
         introspection=_setting("REGULARS_INTROSPECTION", "off") == "on",
         body_bytes_max=_number("REGULARS_BODY_BYTES_MAX", "262144"),
     )

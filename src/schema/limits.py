@@ -82,7 +82,7 @@ ALIASES_MAX = 30
 # One page of the largest size with three objects in each of its nodes, or a small page inside a small page.
 COST_MAX = 1_000
 PAGE_MAX = 100
-# The longest list a mutation takes (purchasesSubmit). Nouns have lower bounds of their own, such as lines of a basket.
+# No list in an input is longer, whatever it is of. Nouns have lower bounds of their own, such as lines of a basket.
 LIST_MAX = 500
 # The whole schema may be asked for, but not twice in a request: the answer takes tens of milliseconds to make.
 INTROSPECTION_COST = COST_MAX // 2 + 1

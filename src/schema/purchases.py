@@ -213,7 +213,7 @@ def purchase_preview(info: Info, input: PurchasePreviewInput) -> PurchasePreview
             user_errors=[refusals.user_error(refusal, PurchasePreviewUserError, PurchasePreviewErrorCode)]
         )
     entry = preview.entry
-    expires = entry.lines[0].expires if entry.lines else days.NEVER
+    expires = days.NEVER if preview.expires is None else preview.expires
     return PurchasePreview(
         points=Long(entry.points),
         balance_after=Long(preview.balance),

@@ -12,6 +12,7 @@
 | the program in force             | `CFG`                   | `V#<version>`         | Query, descending, 1                  |
 | terms or a reward of a version   | `CFG`                   | `V#<version>`         | GetItem                               |
 
+Due rows and the directory have no reader yet: they are written from the first day for the jobs that will need them all.
 Sequences and versions have ten digits, so that their text order is their number order.
 """
 

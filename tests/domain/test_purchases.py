@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import limits, purchases
+from domain.days import Expiry, Rounding, day_number
 from domain.ledger import Basket, BasketLine, EntryKind, Explanation, Key, Money, Outcome
 from domain.members import Lookup
 from domain.programs import Program
@@ -425,3 +426,22 @@ def test_a_preview_refuses_what_the_purchase_would_be_refused_for(store: Memory)
 def test_somebody_who_joined_a_moment_ago_can_look_and_buy(store: Memory) -> None:
     assert preview(store, basket(500, NOW)).balance == 5
     assert record(store, basket(500, NOW)).record.state.balance == 5
+
+
+def test_a_preview_says_where_the_points_go_when_the_account_is_full() -> None:
+    store = Memory()
+    enroll(store, "ada", NOW)
+    by_day = replace(PROGRAM, terms=replace(PROGRAM.terms, expiry=Expiry(months=24, rounding=Rounding.DAY)))
+    days_ago = range(3, 3 * limits.BUCKETS_MAX + 1, 3)
+    for ago in days_ago:
+        record(store, basket(100, NOW - timedelta(days=ago)), external_id=str(ago), program=by_day)
+
+    # A bucket of its own would be one too many: it moves to its neighbour, a day later.
+    near = basket(100, NOW - timedelta(days=4))
+    seen = purchases.preview(store, by_day, actor=TILL, member=external("ada"), basket=near, now=NOW)
+    booked = record(store, near, external_id="near", program=by_day)
+
+    later = day_number((NOW - timedelta(days=3)).astimezone(PROGRAM.zone).date().replace(year=2028))
+    assert seen.expires == later
+    assert booked.record.state.buckets[later] == 2
+    assert len(booked.record.state.buckets) == limits.BUCKETS_MAX

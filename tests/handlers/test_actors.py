@@ -28,6 +28,7 @@ from tests.handlers.api import (
     till,
 )
 
+GROUP_ROLES = {"manager": Role.MANAGER, "support": Role.SUPPORT}
 AUTH0 = "https://bluebird.eu.auth0.com/"
 ALL_OF_A_TILL = {
     Permission.PROGRAM_READ,
@@ -39,7 +40,9 @@ ALL_OF_A_TILL = {
 
 
 def actor(claims: dict[str, Any], *, groups_claim: str = "cognito:groups", account_claim: str = ACCOUNT_CLAIM) -> Actor:
-    return actors.from_event(event("POST", claims), account_claim=account_claim, groups_claim=groups_claim)
+    return actors.from_event(
+        event("POST", claims), account_claim=account_claim, groups_claim=groups_claim, group_roles=GROUP_ROLES
+    )
 
 
 # --- members ------------------------------------------------------------------------------------------------------------
@@ -217,7 +220,7 @@ def test_without_a_verified_subject_there_is_no_caller(api: Api, authorizer: dic
     unverified["requestContext"]["authorizer"] = authorizer
 
     with pytest.raises(Fault) as refused:
-        actors.from_event(unverified, account_claim="", groups_claim="cognito:groups")
+        actors.from_event(unverified, account_claim="", groups_claim="cognito:groups", group_roles=GROUP_ROLES)
     assert refused.value.code is Code.UNAUTHENTICATED
     answer = api.invoke(unverified)
     assert (answer.status, answer.faults) == (401, [("UNAUTHENTICATED", None)])

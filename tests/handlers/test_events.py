@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from domain.access import Role
 from handlers import actors, runtime
 from schema import root
 from tests.engines import ROOT, Engine
@@ -98,7 +99,12 @@ def test_every_operation_and_every_kind_of_caller_has_an_event() -> None:
     schema = root.build(introspection=True)._schema
     sent = json.dumps(list(EVENTS.values()))
     roles = {
-        actors.from_event(event, account_claim=ACCOUNT_CLAIM, groups_claim="cognito:groups").role.value
+        actors.from_event(
+            event,
+            account_claim=ACCOUNT_CLAIM,
+            groups_claim="cognito:groups",
+            group_roles={"manager": Role.MANAGER, "support": Role.SUPPORT},
+        ).role.value
         for event in EVENTS.values()
         if claims(event)
     }

@@ -26,6 +26,8 @@ def test_what_is_not_said_has_a_safe_default() -> None:
         shards=4,
         account_claim="",
         groups_claim="cognito:groups",
+        manager_group="manager",
+        support_group="support",
         introspection=False,
         body_bytes_max=262_144,
     )

@@ -44,12 +44,12 @@ def test_the_examples_of_the_readme_work_in_their_order(stack: Stack) -> None:
     redeemed = answer(stack, "partner", redemption)["rewardRedeem"]
 
     assert joined["data"]["memberEnroll"]["userErrors"] == []
-    assert (bought["entry"]["points"], bought["entry"]["balanceAfter"], bought["replayed"]) == (12, 12, False)
+    assert (bought["entry"]["points"], bought["entry"]["balanceAfter"], bought["replayed"]) == (45, 45, False)
     assert again == {**bought, "replayed": True}
     assert seen["viewer"]["name"] == "Ada"
     assert len(seen["rewards"]["nodes"]) == 6
-    # Bob has 12 points and a latte costs 40.
-    assert [error["code"] for error in redeemed["userErrors"]] == ["INSUFFICIENT_POINTS"]
+    assert seen["viewer"]["account"]["balance"] == 45
+    assert (redeemed["account"]["balance"], redeemed["userErrors"]) == (5, [])
 
 
 def test_passes_every_audit_of_graphql_http(stack: Stack) -> None:

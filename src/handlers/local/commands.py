@@ -26,8 +26,8 @@ HomeOption = Annotated[
 
 def run(
     home: HomeOption = TOOLS,
-    port: Annotated[int, typer.Option(help="Port of the GraphiQL page.")] = 8600,
-    gateway_port: Annotated[int, typer.Option(help="Port of the local AWS, and of the API.")] = 4566,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the GraphiQL page.")] = 8600,
+    gateway_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the local AWS, and of the API.")] = 4566,
 ) -> None:
     """Start the whole of Regulars on this machine, until Ctrl-C."""
     place = Home(home.absolute())
@@ -45,7 +45,7 @@ def run(
                 finally:
                     place.stack_file.unlink(missing_ok=True)
         except KeyboardInterrupt:
-            typer.echo(f"\nStopped. Everything is kept in {place.state}; `make run` goes on from there.")
+            typer.echo(f"Stopped. Everything is kept in {place.state}; `make run` goes on from there.")
 
 
 def token(role: Role, home: HomeOption = TOOLS) -> None:
@@ -78,6 +78,7 @@ def _stop_on_signals() -> None:
     def unwind(_number: int, _frame: object) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
+        typer.echo("\nStopping: saving what there is …")
         raise KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -112,7 +113,7 @@ def _greeting(running: stack.Stack, tokens: dict[str, str], page_is_there: bool)
             f"GraphQL    {running.graphql_url}",
             f"GraphiQL   {page}",
             "",
-            "Tokens for an hour (a fresh one: regulars token member|partner|staff)",
+            "Tokens for an hour (a fresh one: .venv/bin/regulars token member|partner|staff)",
             "",
             f"member, Ada\n{tokens[Role.MEMBER]}\n",
             f"partner, a till\n{tokens[Role.PARTNER]}\n",

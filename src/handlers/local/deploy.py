@@ -73,7 +73,7 @@ def _parameters() -> dict[str, str]:
     return {
         "Runtime": f"python{sys.version_info.major}.{sys.version_info.minor}",
         "Architecture": "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64",
-        # One shard would hide that there are several; 256 would make a campaign over ten members read 256 partitions.
+        # One shard would hide that there are several; 256 are many for ten members.
         "ShardCount": "4",
         "Introspection": "on",
     }

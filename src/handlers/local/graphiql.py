@@ -166,7 +166,12 @@ class _Page(BaseHTTPRequestHandler):
 
     def _hand_on(self) -> None:
         """Pass the request to the API and its answer back, both as they are."""
-        length = int(self.headers.get("Content-Length") or 0)
+        announced = self.headers.get("Content-Length") or "0"
+        if not announced.isdecimal():
+            self.close_connection = True
+            self._answer(400, b"What length?\n", "text/plain")
+            return
+        length = int(announced)
         if length > BODY_BYTES_MAX:
             self.close_connection = True
             self._answer(413, b"Too large.\n", "text/plain")

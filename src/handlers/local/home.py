@@ -74,7 +74,8 @@ class Home:
                     if _is_alive(holder) or time.monotonic() > give_up_at:
                         raise LocalStackError(
                             f"Regulars is already running here (process {holder}, {self._where_it_answers()}). "
-                            "Stop it with Ctrl-C in its terminal, or start a second one elsewhere with --home."
+                            "Stop it with Ctrl-C in its terminal, "
+                            "or start a second one elsewhere: REGULARS_HOME=… make run PORT=… GATEWAY_PORT=…"
                         ) from None
                     time.sleep(0.2)
             os.ftruncate(descriptor, 0)
