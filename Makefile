@@ -80,6 +80,13 @@ TEST_WORKERS ?= 2
 test: local-tools build-here rie ## Run every test from nothing
 	@$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile
 
+# Twenty times as many stories of the ledger and of the stores, and new ones each time; a failure prints how to see it again.
+SOAK ?= 20
+
+.PHONY: soak
+soak: local-tools ## Search for broken rules for an hour or so (SOAK=20 times as long as make test)
+	@REGULARS_SOAK=$(SOAK) $(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --timeout 7200 tests/domain tests/storage
+
 .PHONY: schema
 schema: setup ## Write schema.graphql, the contract as it is reviewed
 	@$(BIN)/python -m tools.schema > schema.graphql

@@ -22,7 +22,7 @@ from domain.members import Lookup, Profile
 from domain.refusals import Refusal
 from storage.memory import Memory
 from tests.domain import books
-from tests.domain.world import ADA, BOB, MANAGER, PROGRAM, TILL, basket, program, search
+from tests.domain.world import ADA, BOB, MANAGER, PROGRAM, SOAK, TILL, basket, program, search
 from tests.engines import Engine
 from tests.storage.tables import NOW, PEPPER, all_of_memory, all_of_table, comparable, fresh_table
 
@@ -239,7 +239,7 @@ def answer(call: Callable[[Store], Any], store: Store) -> Any:
 
 
 # A failure is first made short, request by request, which takes minutes.
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(900 * SOAK)
 def test_the_table_and_the_memory_answer_alike(engine: Engine) -> None:
     run_state_machine_as_test(
         lambda: Agreement(engine),
