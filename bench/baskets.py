@@ -23,7 +23,7 @@ from storage.memory import Memory
 
 BASKETS, BASKETS_QUICK = 5_000, 500
 SEED = 2
-# DESIGN §2.1: the p99 from which an alarm would sound.
+# An entry of 1,024 bytes is one write unit; this leaves room before most of them would be two.
 ENTRY_P99_MAX = 900
 
 
