@@ -44,7 +44,7 @@ setup: $(VENV)/.synced ## Make the development environment (.venv)
 lock: | python $(UV) ## Pin the newest allowed versions of everything
 	@$(UV_COMPILE) --upgrade pyproject.toml --extra cli --group dev -o locks/dev.txt
 	@$(UV_COMPILE) --upgrade pyproject.toml --constraint locks/dev.txt -o locks/lambda.txt
-	@for tool in ministack lint checkov; do $(UV_COMPILE) --upgrade locks/$$tool.in -o locks/$$tool.txt; done
+	@for tool in ministack microburst lint checkov; do $(UV_COMPILE) --upgrade locks/$$tool.in -o locks/$$tool.txt; done
 
 # --- checking ---------------------------------------------------------------------------------------------------------
 
@@ -77,15 +77,19 @@ contracts: setup ## Check that the rooms import one way only
 TEST_WORKERS ?= 2
 
 .PHONY: test
-test: local-tools build-here rie ## Run every test from nothing
+test: local-tools microburst build-here rie ## Run every test from nothing
 	@$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile
 
 # Twenty times as many stories of the ledger and of the stores, and new ones each time; a failure prints how to see it again.
 SOAK ?= 20
 
 .PHONY: soak
-soak: local-tools ## Search for broken rules for an hour or so (SOAK=20 times as long as make test)
+soak: local-tools microburst ## Search for broken rules for an hour or so (SOAK=20 times as long as make test)
 	@REGULARS_SOAK=$(SOAK) $(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --timeout 7200 tests/domain tests/storage
+
+.PHONY: mutants
+mutants: setup ## Make every seeded mistake of tests/mutants.toml, and see that the tests notice it
+	@$(BIN)/python -m tools.mutants
 
 .PHONY: schema
 schema: setup ## Write schema.graphql, the contract as it is reviewed

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from bench import report, stage, units
 from bench.report import Figure, Section
 from domain import members, purchases
-from domain.ledger import Claim, Record
+from domain.entries import Claim, Record
 from domain.members import Lookup, Profile
 from domain.programs import Program
 from handlers.replay import completejourney
@@ -57,7 +57,7 @@ def measure(program: Program, *, quick: bool) -> list[Section]:
     buckets = [len(record.state.buckets) for _, record in written]
     section.notes.append(
         f"{len({record.account for _, record in written})} households, at most {max(buckets)} buckets each; write units of an "
-        "untransacted put (twice as many in a transaction)"
+        "untransacted put"
     )
     return [section]
 

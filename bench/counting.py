@@ -9,16 +9,18 @@ from storage import keys
 
 
 class Calls:
-    """Counts the calls of every DynamoDB client that is made from now on."""
+    """Counts the calls of one DynamoDB client, or of every one that is made from now on."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: Any = None) -> None:
         self.seen: list[dict[str, Any]] = []
         self._request: dict[str, Any] = {}
-        # What botocore registers with every session.
-        handlers.BUILTIN_HANDLERS += [
-            ("before-parameter-build.dynamodb", self._sent),
-            ("after-call.dynamodb", self._answered),
-        ]
+        watching = (("before-parameter-build.dynamodb", self._sent), ("after-call.dynamodb", self._answered))
+        if client is None:
+            # What botocore registers with every session.
+            handlers.BUILTIN_HANDLERS += watching
+        else:
+            for event, watch in watching:
+                client.meta.events.register(event, watch)
 
     def take(self) -> list[dict[str, Any]]:
         """The calls since the last time: operation, read units and write units. Without reads of the program, which belong to

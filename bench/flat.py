@@ -21,7 +21,7 @@ from bench.report import Figure, Section
 from bench.stage import Stage
 from bench.warm import WARM_UP_CALLS, Comparison
 from domain.accounts import Line, State
-from domain.ledger import Entry, EntryKind, Explanation, Key, Money, Record
+from domain.entries import Entry, EntryKind, Explanation, Key, Money, Record
 from domain.members import Profile
 from storage import items
 from storage.cursors import Cursors

@@ -146,7 +146,7 @@ def purchase(claims: dict[str, Any], sent: dict[str, Any]) -> dict[str, Any]:
     if points:
         expires = expiry(occurred_at)
         if expires not in buckets:
-            notes.append({"Put": {"TableName": TABLE, "Item": due_row(account, expires)}})
+            notes.append(due_row(account, expires))
         buckets[expires] = buckets.get(expires, 0) + points
         moved.append(f"{expires}{points:+d}")
     balance = sum(buckets.values())
@@ -174,6 +174,7 @@ def purchase(claims: dict[str, Any], sent: dict[str, Any]) -> dict[str, Any]:
     }
     if buckets:
         record["b"] = {"S": " ".join(f"{day}+{held}" for day, held in sorted(buckets.items()))}
+    record["h"] = {"B": chained(record, head["h"]["B"])}
 
     rows = [[line.get("sku"), line.get("category"), line["quantity"], line["amountMinor"]] for line in lines]
     facts = ["purchaseRecord", "external", external, amount, currency, occurred_at.isoformat(), location, channel, rows]
@@ -191,17 +192,16 @@ def purchase(claims: dict[str, Any], sent: dict[str, Any]) -> dict[str, Any]:
     }
     replayed = False
     try:
-        dynamodb.transact_write_items(
-            TransactItems=[
-                *({"Put": {"TableName": TABLE, "Item": item, **PUT_IF_NEW}} for item in (claim, record)),
-                *notes,
-            ]
-        )
-    except dynamodb.exceptions.TransactionCanceledException as error:
-        reason = error.response["CancellationReasons"][0]
-        if reason["Code"] != "ConditionalCheckFailed":
+        dynamodb.put_item(TableName=TABLE, Item=claim, **PUT_IF_NEW)
+    except dynamodb.exceptions.ConditionalCheckFailedException as error:
+        entry, replayed = recorded(error.response["Item"], account, fingerprint, key), True
+    else:
+        for note in notes:
+            dynamodb.put_item(TableName=TABLE, Item=note)
+        try:
+            dynamodb.put_item(TableName=TABLE, Item=record, **PUT_IF_NEW)
+        except dynamodb.exceptions.ConditionalCheckFailedException as error:
             raise BadRequest("busy, try again") from error
-        entry, replayed = recorded(reason["Item"], account, fingerprint, key), True
     return {
         "purchase": {"id": global_id("Purchase", key)},
         "entry": {
@@ -235,6 +235,12 @@ def recorded(claim: dict[str, Any], account: str, fingerprint: bytes, key: str) 
             if entry.get("i", {}).get("S") == key:
                 return entry
     raise BadRequest("busy, try again")
+
+
+def chained(record: dict[str, Any], prior: bytes) -> bytes:
+    """The hash that chains a record to the one before."""
+    canonical = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(prior + canonical.encode()).digest()[:16]
 
 
 def due_row(account: str, day: int) -> dict[str, Any]:

@@ -25,6 +25,8 @@ BORDERS = (
     ("storage: items", "storage.table", "Table.find_account"),
     ("storage: items", "storage.table", "Table.head"),
     ("storage: items", "storage.table", "Table.home"),
+    ("storage: items", "storage.table", "Table.remember"),
+    ("storage: items", "storage.table", "Table.note_due"),
     ("storage: items", "storage.table", "Table.append"),
     ("storage: items", "storage.programs", "Programs.current"),
     ("PynamoDB's connection", "pynamodb.connection", "Connection.dispatch"),

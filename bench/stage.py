@@ -17,7 +17,8 @@ from pynamodb.connection import Connection
 
 from domain import access, adjustments, members, purchases, rewards
 from domain.access import Actor, Role
-from domain.ledger import Basket, BasketLine, Money
+from domain.accounts import Line, State
+from domain.entries import Basket, BasketLine, Claim, Entry, EntryKind, Explanation, Key, Money, Record
 from domain.members import Lookup, Profile
 from domain.programs import Program
 from handlers import program as program_file
@@ -238,6 +239,72 @@ def member_of_a_year(program: Program, *, account: str, external_id: str, now: d
         *member_items(account, external_id, home.profile),
         *(items.record_item(record) for record in store.records_after(account, 0, limit=100)),
     ]
+
+
+def member_in_state(external_id: str, account: str, state: State, *entries: Entry) -> list[Item]:
+    """A member whose log is one record, which left `state`: a correction, or the entries that are given."""
+    lines = tuple(Line(day, points) for day, points in state.buckets.items())
+    corrected = Entry(
+        kind=EntryKind.ADJUSTMENT,
+        at=state.at,
+        lines=lines[-1:],
+        balance_after=state.balance,
+        explanation=(Explanation("adjustment:SEED", state.balance),),
+        key=Key("seed", external_id),
+        actor=manager().id,
+        reason="SEED",
+        terms=1,
+    )
+    return [
+        *member_items(account, external_id, Profile(enrolled_at=state.at, external_id=external_id)),
+        items.record_item(Record(account, 1, entries or (corrected,), state)),
+    ]
+
+
+def member_of_purchases(external_id: str, account: str, purchases_made: int, now: datetime) -> Iterator[Item]:
+    """A member with so many purchases of 12.90, one a minute until yesterday, all in one bucket. Only the claims of the first
+    `CLAIMS_OF_HISTORY` are there."""
+    first_at = now - timedelta(days=1, minutes=purchases_made)
+    expires = day_of(now) + 700
+    yield from member_items(account, external_id, Profile(enrolled_at=first_at, external_id=external_id))
+    for seq in range(1, purchases_made + 1):
+        at, balance = first_at + timedelta(minutes=seq), 1_000_000 + 12 * seq
+        state = State(at=at, buckets={expires: balance})
+        claim, entry = purchase_made(account, seq, at=at, expires=expires, state=state)
+        if seq <= CLAIMS_OF_HISTORY:
+            yield items.claim_item(claim)
+        yield items.record_item(Record(account, seq, (entry,), state))
+
+
+CLAIMS_OF_HISTORY = 8
+
+
+def purchase_made(
+    account: str, seq: int, *, at: datetime, expires: int, state: State, lines: tuple[BasketLine, ...] = ()
+) -> tuple[Claim, Entry]:
+    """What a purchase of 12.90 has left at a place of a log: its claim, and its entry."""
+    key, total = Key(completejourney.SOURCE, f"2162-{account}-{seq}"), Money(1_290, completejourney.CURRENCY)
+    claim = Claim(key, account, seq - 1, b"f" * 16, at, Basket(at, total, "367", "store", lines))
+    entry = Entry(
+        kind=EntryKind.PURCHASE,
+        at=at,
+        lines=(Line(expires, 12),),
+        balance_after=state.balance,
+        explanation=(Explanation("base", 12, total.amount_minor),),
+        key=key,
+        actor=till().id,
+        occurred_at=at,
+        total=total,
+        location="367",
+        channel="store",
+        terms=1,
+    )
+    return claim, entry
+
+
+def day_of(now: datetime) -> int:
+    """Days since 1970-01-01."""
+    return int(now.timestamp()) // 86_400
 
 
 def member_items(account: str, external_id: str, profile: Profile) -> list[Item]:

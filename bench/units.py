@@ -2,7 +2,9 @@
 
 Sizes: "DynamoDB item sizes and formats" in the developer guide. Units: a write unit is 1 KB of one item, a read unit 4 KB of
 all items of a request, half of that for an eventually consistent read; a transaction writes twice. What a condition refuses
-is billed as if it had been written.
+is billed as if it had been written, by the larger of the item that was sent and the one that is there.
+
+What a write replaces unseen (a profile, a look-up, the claim of a parked return) counts here as no larger than what replaces it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -49,6 +51,10 @@ def write_units(item: Item, *, transactional: bool = False) -> int:
     return -(-item_bytes(item) // WRITE_UNIT_BYTES) * (2 if transactional else 1)
 
 
+def _put_units(item: Item, met: Item | None, *, transactional: bool = False) -> int:
+    return max(write_units(each, transactional=transactional) for each in (item, met or {}))
+
+
 def read_units(items: Iterable[Item], *, strong: bool) -> float:
     """Units of one GetItem or Query that found these items; finding nothing costs as much as the smallest item."""
     units = max(1, -(-sum(map(item_bytes, items)) // READ_UNIT_BYTES))
@@ -56,7 +62,7 @@ def read_units(items: Iterable[Item], *, strong: bool) -> float:
 
 
 def of_call(operation: str, request: Mapping[str, Any], response: Mapping[str, Any]) -> tuple[float, float]:
-    """Read units and write units of one call. `response` has the items of reads."""
+    """Read units and write units of one call. `response` has the items of reads, and those that conditions have met."""
     match operation:
         case "GetItem":
             found = [response["Item"]] if response.get("Item") else []
@@ -64,9 +70,11 @@ def of_call(operation: str, request: Mapping[str, Any], response: Mapping[str, A
         case "Query":
             return read_units(response["Items"], strong=request.get("ConsistentRead", False)), 0
         case "PutItem":
-            return 0, write_units(request["Item"])
+            return 0, _put_units(request["Item"], response.get("Item"))
         case "TransactWriteItems":
-            return 0, sum(write_units(each["Put"]["Item"], transactional=True) for each in request["TransactItems"])
+            puts = [each["Put"]["Item"] for each in request["TransactItems"]]
+            met = [reason.get("Item") for reason in response.get("CancellationReasons", [{}] * len(puts))]
+            return 0, sum(_put_units(*both, transactional=True) for both in zip(puts, met, strict=True))
         case _:
             raise AssertionError(f"the units of {operation} are not known here")
 

@@ -182,12 +182,14 @@ def set_up(on: Stage) -> Iterator[Warm]:
 
 
 def _items(client: Any, table: str) -> dict[tuple[str, str], Any]:
-    """Every item of a table, without the instants at which it was booked; of a fingerprint only the size is compared."""
+    """Every item of a table, without the instants at which it was booked; of hashes, which depend on those, only the size is
+    compared."""
     found = {}
     for page in client.get_paginator("scan").paginate(TableName=table):
         for item in page["Items"]:
             item.pop("at", None)
-            item["f"] = len(item.get("f", {}).get("B", b""))
+            for hashed in ("f", "h"):
+                item[hashed] = len(item.get(hashed, {}).get("B", b""))
             for element in item.get("e", {}).get("L", ()):
                 element["M"].pop("t")
             found[item["PK"]["S"], item["SK"]["S"]] = item

@@ -1,7 +1,7 @@
 # --- the local stack --------------------------------------------------------------------------------------------------
 
 # MiniStack pins a GraphQL library that ours replaces, checkov a boto3: each tool that pins has an environment of its own.
-TOOL_VENVS := ministack lint checkov
+TOOL_VENVS := ministack microburst lint checkov
 $(TOOL_VENVS:%=$(LOCAL)/%/.synced): $(LOCAL)/%/.synced: locks/%.txt | python $(UV)
 	@echo "fetching $* into $(LOCAL)/$*"
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(LOCAL)/$*
@@ -10,6 +10,10 @@ $(TOOL_VENVS:%=$(LOCAL)/%/.synced): $(LOCAL)/%/.synced: locks/%.txt | python $(U
 
 .PHONY: local-tools
 local-tools: setup $(LOCAL)/ministack/.synced
+
+# A proxy that loses answers on their way from a real engine, for tests of what then happens.
+.PHONY: microburst
+microburst: $(LOCAL)/microburst/.synced
 
 .PHONY: run
 run: local-tools build-here ## Start all of Regulars here: GATEWAY_PORT=4566 (API), PORT=8600 (GraphiQL)

@@ -20,36 +20,63 @@ class Permission(Enum):
     PROGRAM_READ = "PROGRAM_READ"
     OWN_ACCOUNT_READ = "OWN_ACCOUNT_READ"
     OWN_ACCOUNT_ENROLL = "OWN_ACCOUNT_ENROLL"
+    OWN_ACCOUNT_UPDATE = "OWN_ACCOUNT_UPDATE"
+    OWN_ACCOUNT_CLOSE = "OWN_ACCOUNT_CLOSE"
     OWN_REWARDS_REDEEM = "OWN_REWARDS_REDEEM"
+    OWN_POINTS_TRANSFER = "OWN_POINTS_TRANSFER"
     MEMBERS_READ = "MEMBERS_READ"
     MEMBERS_ENROLL = "MEMBERS_ENROLL"
+    MEMBERS_UPDATE = "MEMBERS_UPDATE"
+    MEMBERS_BLOCK = "MEMBERS_BLOCK"
+    MEMBERS_CLOSE = "MEMBERS_CLOSE"
+    MEMBERS_MERGE = "MEMBERS_MERGE"
+    PURCHASES_READ = "PURCHASES_READ"
     PURCHASES_RECORD = "PURCHASES_RECORD"
+    PURCHASES_RETURN = "PURCHASES_RETURN"
     REWARDS_REDEEM = "REWARDS_REDEEM"
+    REDEMPTIONS_CANCEL = "REDEMPTIONS_CANCEL"
+    POINTS_HOLD = "POINTS_HOLD"
+    POINTS_TRANSFER = "POINTS_TRANSFER"
     POINTS_ADJUST = "POINTS_ADJUST"
+    NOTES_READ = "NOTES_READ"
 
 
-_OWN = frozenset({Permission.OWN_ACCOUNT_READ, Permission.OWN_ACCOUNT_ENROLL, Permission.OWN_REWARDS_REDEEM})
+_OWN = frozenset(
+    {
+        Permission.OWN_ACCOUNT_READ,
+        Permission.OWN_ACCOUNT_ENROLL,
+        Permission.OWN_ACCOUNT_UPDATE,
+        Permission.OWN_ACCOUNT_CLOSE,
+        Permission.OWN_REWARDS_REDEEM,
+        Permission.OWN_POINTS_TRANSFER,
+    }
+)
 _READ = frozenset({Permission.PROGRAM_READ})
 
 ROLE_GRANTS: dict[Role, frozenset[Permission]] = {
     Role.MEMBER: _READ | _OWN,
     # A partner starts with the catalog; everything else comes from the scopes of its token.
     Role.PARTNER: _READ,
-    Role.SUPPORT: _READ | {Permission.MEMBERS_READ},
-    Role.MANAGER: _READ
+    # Support looks, and stops what looks wrong; what costs points needs a manager.
+    Role.SUPPORT: _READ
     | {
         Permission.MEMBERS_READ,
-        Permission.MEMBERS_ENROLL,
-        Permission.PURCHASES_RECORD,
-        Permission.REWARDS_REDEEM,
-        Permission.POINTS_ADJUST,
+        Permission.MEMBERS_UPDATE,
+        Permission.MEMBERS_BLOCK,
+        Permission.PURCHASES_READ,
+        Permission.NOTES_READ,
     },
+    Role.MANAGER: frozenset(Permission) - _OWN,
 }
 
 SCOPE_GRANTS: dict[str, frozenset[Permission]] = {
-    "regulars/members": frozenset({Permission.MEMBERS_READ, Permission.MEMBERS_ENROLL}),
-    "regulars/purchases": frozenset({Permission.PURCHASES_RECORD}),
-    "regulars/redemptions": frozenset({Permission.REWARDS_REDEEM}),
+    "regulars/members": frozenset({Permission.MEMBERS_READ, Permission.MEMBERS_ENROLL, Permission.MEMBERS_UPDATE}),
+    "regulars/purchases": frozenset(
+        {Permission.PURCHASES_READ, Permission.PURCHASES_RECORD, Permission.PURCHASES_RETURN}
+    ),
+    "regulars/redemptions": frozenset(
+        {Permission.REWARDS_REDEEM, Permission.REDEMPTIONS_CANCEL, Permission.POINTS_HOLD}
+    ),
 }
 
 

@@ -1,27 +1,25 @@
 """Adjustments: a manager corrects a balance by another entry, with a reason."""
 
-import re
 from datetime import datetime
 
-from domain import accounts, days, ledger, limits, members
+from domain import accounts, days, ledger, limits, members, notes
 from domain.access import Actor
-from domain.accounts import State
-from domain.ledger import Entry, EntryKind, Explanation, Operation, Outcome, Store
+from domain.entries import Entry, EntryKind, Explanation, Record, caller_key
+from domain.ledger import Operation, Outcome, Plan
 from domain.members import InvalidEmail, InvalidPhone, Lookup
+from domain.notes import Draft
 from domain.programs import Program
 from domain.refusals import (
     IdempotencyKeyReused,
     InsufficientPoints,
+    InvalidPoints,
     InvalidText,
+    MemberClosed,
     MemberNotFound,
     Refusal,
-    require_text,
+    require_reason,
 )
-
-
-class InvalidPoints(Refusal):
-    """Zero points, or more than `limits.ADJUSTMENT_POINTS_MAX` either way."""
-
+from domain.store import Store
 
 ADJUST_REFUSALS: tuple[type[Refusal], ...] = (
     InvalidText,
@@ -30,11 +28,9 @@ ADJUST_REFUSALS: tuple[type[Refusal], ...] = (
     InvalidPhone,
     MemberNotFound,
     IdempotencyKeyReused,
+    MemberClosed,
     InsufficientPoints,
 )
-
-# A code, not a sentence: free text never stands in the ledger, which nobody can erase.
-_REASON = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
 def adjust(
@@ -46,33 +42,40 @@ def adjust(
     member: Lookup,
     points: int,
     reason: str,
+    note: Draft | None = None,
     now: datetime,
 ) -> Outcome:
     """Adds `points`, which expire as points earned today do, or takes them, soonest-expiring first when negative.
 
-    `reason` is a code such as `GOODWILL`. Refuses, in this order: `InvalidText`, `InvalidPoints`, `InvalidEmail`,
-    `InvalidPhone`, `MemberNotFound`, `IdempotencyKeyReused`, `InsufficientPoints`, `OutcomeUnknown`.
+    `reason` is a code such as `GOODWILL`; what there is to say beyond it is the `note`. Refuses, in this order: `InvalidText`,
+    `InvalidPoints`, `InvalidEmail`, `InvalidPhone`, `MemberNotFound`, `IdempotencyKeyReused`, `MemberClosed`,
+    `InsufficientPoints`, `OutcomeUnknown`.
     """
-    key = ledger.caller_key(actor.id, members.key_text(idempotency_key))
-    reason = require_text(reason, field=("input", "reason"), length_max=limits.REASON_LENGTH_MAX, pattern=_REASON)
+    key = caller_key(actor.id, members.key_text(idempotency_key))
+    reason = require_reason(reason)
+    kept = notes.checked(note)
     if not 0 < abs(points) <= limits.ADJUSTMENT_POINTS_MAX:
         raise InvalidPoints(
             f"Adjust by 1 to {limits.ADJUSTMENT_POINTS_MAX} points, up or down.", field=("input", "points")
         )
-    account = members.resolve(store, actor=actor, by=member, field=("input", "member"))
+    account = members.resolve(store, actor=actor, by=member, field=("input", "member"), key=key)
     operation = Operation(
         key=key,
         account=account,
-        fingerprint=ledger.fingerprint(store, "pointsAdjust", member.kind, member.value, points, reason),
+        fingerprint=ledger.fingerprint(
+            store, "pointsAdjust", member.kind, member.value, points, reason, kept.text if kept else None
+        ),
     )
 
-    def decide(state: State) -> Entry:
+    def decide(before: Record) -> Plan:
+        state = before.state
+        accounts.require_open(state)
         today = days.day_of(max(now, state.at), program.zone)
         if points < 0:
             lines = accounts.spend(state, -points, field=("input", "points"))
         else:
             lines = accounts.earn(state, points, expires=program.terms.expiry.day_for(today), today=today)
-        return Entry(
+        entry = Entry(
             kind=EntryKind.ADJUSTMENT,
             at=now,
             lines=lines,
@@ -82,5 +85,6 @@ def adjust(
             reason=reason,
             terms=program.terms.version,
         )
+        return notes.planned(entry, kept)
 
     return ledger.commit(store, operation, decide, now=now, zone=program.zone)

@@ -68,3 +68,8 @@ def end_of(day: int, zone: ZoneInfo) -> datetime:
     """The first instant (UTC) after `day` in `zone`; where clocks jump over midnight, the instant of the jump."""
     after = date_of(day + 1)
     return datetime(after.year, after.month, after.day, tzinfo=zone).astimezone(UTC)
+
+
+def text_of(instant: datetime) -> str:
+    """An instant as a sentence names it, such as `2026-01-31T12:00:00Z`; parts of a second are dropped."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,235 +1,25 @@
 """The snapshot log and the one way to write to it.
 
 Each `Record` is one immutable item of an account's log: the entries written together and the whole account state after them.
-The newest record *is* the account. `commit` reads the head, lets a pure decision judge the account as time has made it, and
-appends; the sequence number is the optimistic lock, the caller's key the memory (`Claim`).
+The newest record *is* the account. `commit` reads the head, lets a pure decision judge the account as time has made it, claims
+the caller's key, and appends; the sequence number is the optimistic lock, the claim the memory.
+
+Why a key moves points in at most one entry: only who has seen the claim of key k appends k. The claim names the sequence that
+was read before it existed, so any entry with k stands after that. And an append at n succeeds only for a writer who has read
+every record between the claim's sequence and n, and found no k there.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import Enum
-from typing import TYPE_CHECKING, Protocol
-from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from domain import accounts, days, limits
-from domain.accounts import Line, State
+from domain.accounts import DEBT, State, Status
+from domain.entries import Basket, Claim, Entry, EntryKind, Explanation, Key, Note, Record
 from domain.refusals import IdempotencyKeyReused, MemberNotFound, OutcomeUnknown, Refusal
-
-if TYPE_CHECKING:
-    from domain.members import Lookup, Profile
-
-
-class EntryKind(Enum):
-    """What caused an entry."""
-
-    ENROLLMENT = "ENROLLMENT"
-    PURCHASE = "PURCHASE"
-    REDEMPTION = "REDEMPTION"
-    ADJUSTMENT = "ADJUSTMENT"
-    MATURITY = accounts.MATURED
-    EXPIRY = accounts.EXPIRED
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A caller's idempotency key within its source; one key moves points in at most one entry, program-wide.
-
-    Purchases use the caller's `source` name and the purchase's external id. Other operations use the caller itself as the
-    source, marked so that it can never equal a purchase's (see `caller_key`).
-    """
-
-    source: str
-    value: str
-
-    def __str__(self) -> str:
-        return f"{self.source}:{self.value}"
-
-
-@dataclass(frozen=True, slots=True)
-class Money:
-    """Minor units (cents) of an ISO 4217 currency."""
-
-    amount_minor: int
-    currency: str
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """`rule` gave (or took) `points`; `basis` is the amount in minor units it looked at, where it looked at money."""
-
-    rule: str
-    points: int
-    basis: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One immutable line of the ledger. `balance_after` is the spendable balance when it was booked at `at`.
-
-    `occurred_at` is when its cause happened, where that differs from `at`. `reward` is id and version of the reward
-    redeemed, `code` the redemption's code, `reason` the reason code of an adjustment, `terms` the terms version that judged.
-    """
-
-    kind: EntryKind
-    at: datetime
-    lines: tuple[Line, ...]
-    balance_after: int
-    explanation: tuple[Explanation, ...] = ()
-    key: Key | None = None
-    actor: str | None = None
-    occurred_at: datetime | None = None
-    total: Money | None = None
-    location: str | None = None
-    channel: str | None = None
-    reward: tuple[str, int] | None = None
-    code: str | None = None
-    reason: str | None = None
-    terms: int | None = None
-
-    @property
-    def points(self) -> int:
-        """The change in points, pending ones included; 0 for a maturity, which only makes points available."""
-        return sum(line.points for line in self.lines)
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """The entries written together at sequence `seq` of an account, oldest first, and the state after the last."""
-
-    account: str
-    seq: int
-    entries: tuple[Entry, ...]
-    state: State
-
-
-@dataclass(frozen=True, slots=True)
-class Basket:
-    """What a purchase's claim keeps for ever: the facts that somebody may ask for later."""
-
-    occurred_at: datetime
-    total: Money
-    location: str | None
-    channel: str | None
-    lines: tuple["BasketLine", ...]
-
-
-@dataclass(frozen=True, slots=True)
-class BasketLine:
-    """One line of a receipt. `quantity` is in the unit the till counts in; `amount_minor` is the line's total."""
-
-    sku: str | None
-    category: str | None
-    quantity: int
-    amount_minor: int
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The memory of a key: whose it is, what was asked (`fingerprint`), and the refusal if the answer was no.
-
-    `seq_seen` is the account's sequence that was read before the claim was written: an entry with this key can only stand
-    after it. `expires_at` is when the claim may be forgotten; purchases are never forgotten.
-    """
-
-    key: Key
-    account: str
-    seq_seen: int
-    fingerprint: bytes
-    at: datetime
-    basket: Basket | None = None
-    refusal: Refusal | None = None
-    expires_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Where an operation stands in the log. `replayed` when an earlier call with the same key had already written it."""
-
-    record: Record
-    index: int
-    replayed: bool
-
-    @property
-    def entry(self) -> Entry:
-        """The entry of the operation itself, among those written with it."""
-        return self.record.entries[self.index]
-
-
-class ClaimTaken(Exception):
-    """The key has a claim already. Nothing was written."""
-
-    def __init__(self, claim: Claim) -> None:
-        super().__init__(str(claim.key))
-        self.claim = claim
-
-
-class Contended(Exception):
-    """Another writer was first, or the store was too busy. Nothing was written; reading again and retrying is safe."""
-
-
-class LookupTaken(Exception):
-    """A contact, card, external id or login already belongs to an account. Nothing was written."""
-
-    def __init__(self, lookup: "Lookup") -> None:
-        super().__init__(lookup.kind)
-        self.lookup = lookup
-
-
-class Store(Protocol):
-    """What the program needs of a store. Reads may be stale unless they say *strong*; every write is all or nothing.
-
-    Any method may refuse `OutcomeUnknown`: the store gave no answer, and a write may have happened.
-    """
-
-    def find_account(self, lookup: "Lookup", *, strong: bool = False) -> str | None:
-        """The account a look-up value belongs to."""
-
-    def head(self, account: str, *, strong: bool = False) -> Record | None:
-        """The newest record."""
-
-    def home(self, account: str, *, entries: int, strong: bool = False) -> "Home | None":
-        """Profile and at least the newest record, with up to `entries` + 1 newest records, in one read."""
-
-    def records_before(self, account: str, seq: int, *, limit: int) -> Sequence[Record]:
-        """Up to `limit` records at or before `seq`, newest first."""
-
-    def records_after(self, account: str, seq: int, *, limit: int) -> Sequence[Record]:
-        """Up to `limit` records after `seq`, oldest first; strong."""
-
-    def claim(self, key: Key) -> Claim | None:
-        """The claim of a key; strong."""
-
-    def append(self, claim: Claim, record: Record, *, due: Iterable[int] = ()) -> None:
-        """Writes claim, record, and a note that something happens to the account on each day of `due`.
-
-        Raises `ClaimTaken` or `Contended`.
-        """
-
-    def refuse(self, claim: Claim) -> None:
-        """Writes a claim that carries its refusal. Raises `ClaimTaken` or `Contended`."""
-
-    def enroll(self, claim: Claim, record: Record, profile: "Profile", lookups: Sequence["Lookup"]) -> None:
-        """Writes a new member whole. Raises `ClaimTaken`, `LookupTaken` or `Contended`."""
-
-    def digest(self, text: bytes) -> bytes:
-        """A hash of `text` from which nobody can guess their way back: inputs name members by their contacts."""
-
-    def pause(self, attempt: int) -> None:
-        """Waits a random moment that grows with `attempt`, so that contending writers spread out.
-
-        Refuses `OutcomeUnknown` when the request has no time left for another attempt.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class Home:
-    """What an app's first screen needs: who the member is and the newest records, newest first (at least the head)."""
-
-    profile: "Profile | None"
-    records: tuple[Record, ...]
+from domain.store import NOTHING, Beside, ClaimTaken, Contended, EndTaken, LookupTaken, ReturnTaken, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +33,44 @@ class Operation:
     retention: timedelta | None = limits.CLAIM_RETENTION
 
 
-# Judges the account as it is now: the entry to book, its `at` and `balance_after` still to be filled in, or a `Refusal`.
-Decision = Callable[[State], Entry]
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a decision wants written: entries of the account (the operation's own first; `at`, `balance_after` and its key are
+    filled in when they are booked), records of `others` that stand or fall with them, what else does, and a note of staff."""
+
+    entries: tuple[Entry, ...]
+    others: tuple["Booking", ...] = ()
+    beside: Beside = NOTHING
+    note: Note | None = None
+
+
+# Judges the account as it is now: a record with the sequence the next one will have. Gives what to book, or raises a `Refusal`.
+# What it reads besides the account, it reads itself, after the account was read.
+Decision = Callable[[Record], Entry | Plan]
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """A record ready to be written; `index` is the place of the operation's own entry in it."""
+
+    record: Record
+    index: int
+    due: frozenset[int]
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Where an operation stands in the log. `replayed` when an earlier attempt with the same key had already written it."""
+
+    record: Record
+    index: int
+    replayed: bool
+
+    @property
+    def entry(self) -> Entry:
+        """The entry of the operation itself, among those written with it."""
+        return self.record.entries[self.index]
 
 
 def fingerprint(store: Store, operation: str, *facts: object) -> bytes:
@@ -253,68 +79,383 @@ def fingerprint(store: Store, operation: str, *facts: object) -> bytes:
     return store.digest(canonical.encode())[:16]
 
 
-def caller_key(actor_id: str, value: str) -> Key:
-    """The key of an operation that is not a purchase: it belongs to its caller. `~` cannot stand in a purchase's source."""
-    # A subject may hold any character; escaped, it cannot be mistaken for the colon that ends a source.
-    return Key(f"~{quote(actor_id, safe='')}", value)
+# --- committing -------------------------------------------------------------------------------------------------------
 
 
-def commit(store: Store, operation: Operation, decide: Decision, *, now: datetime, zone: ZoneInfo) -> Outcome:
+def commit(
+    store: Store,
+    operation: Operation,
+    decide: Decision,
+    *,
+    now: datetime,
+    zone: ZoneInfo,
+    resuming: Callable[[Claim], Decision] | None = None,
+) -> Outcome:
     """Books what `decide` says exactly once for the operation's key, or replays what was booked for it before.
+
+    Where an earlier attempt left a claim and no entry, the decision is `resuming` of that claim, if what it remembers matters.
 
     Refuses whatever `decide` refuses (a final refusal is recorded for the key), `IdempotencyKeyReused`, and
     `OutcomeUnknown` when other writers won every attempt.
     """
+    again = resuming or (lambda _claim: decide)
     # The first read may be stale: a stale head only loses the append. A refusal is never judged on one.
-    strong = False
-    for attempt in range(limits.COMMIT_ATTEMPTS_MAX):
-        head = known_head(store, operation.account, strong=strong)
+    head, followed = _found(store, operation.account)
+    try:
+        booking = book(head, operation.key, decide, now=now, zone=zone)
+    except Refusal:
+        head, followed = _found(store, operation.account, strong=True)
         try:
-            record, index = book(head, operation.key, decide, now=now, zone=zone)
+            booking = book(head, operation.key, decide, now=now, zone=zone)
         except Refusal as refusal:
-            if not strong:
-                strong = True
-                continue
-            return _refused(store, operation, refusal, seq=head.seq, at=now)
-        due = sorted(_days_of(record.state) - _days_of(head.state))
+            claim = replace(_claim(operation, head, followed, at=now), refusal=refusal)
+            return _refused(store, operation, claim, again, now=now, zone=zone)
+    claim = _claim(operation, head, followed, at=now)
+    for attempt in range(limits.COMMIT_ATTEMPTS_MAX):
         try:
-            store.append(_claim(operation, seq=head.seq, at=now), record, due=due)
+            store.remember(claim)
         except ClaimTaken as taken:
-            return replay(store, taken.claim, operation)
+            return replay(store, operation, taken.claim, again, now=now, zone=zone)
         except Contended:
-            strong = True
             store.pause(attempt)
             continue
-        return Outcome(record, index, replayed=False)
-    raise OutcomeUnknown("The account is too busy; whether this happened is unknown. Retry with the same key.")
+        break
+    else:
+        raise _unknown()
+    try:
+        write(store, booking)
+    except Contended:
+        return resume(store, claim, decide, now=now, zone=zone)
+    return Outcome(booking.record, booking.index, replayed=False)
+
+
+def replay(
+    store: Store,
+    operation: Operation,
+    claim: Claim,
+    resuming: Callable[[Claim], Decision],
+    *,
+    now: datetime,
+    zone: ZoneInfo,
+) -> Outcome:
+    """The answer of a key that has a claim: its outcome, its refusal raised again, or, if its first caller got no further than
+    the claim, what is decided now.
+
+    Refuses `IdempotencyKeyReused` when the key was used for another input or member: the fingerprint covers both.
+    """
+    if claim.is_parked:
+        claim = _completed(store, operation, now=now)
+    if claim.fingerprint != operation.fingerprint:
+        raise key_reused(operation.key, field="externalId" if operation.basket else "idempotencyKey")
+    if claim.refusal is not None:
+        raise claim.refusal.again()
+    return resume(store, claim, resuming(claim), now=now, zone=zone)
+
+
+def _completed(store: Store, operation: Operation, *, now: datetime) -> Claim:
+    """The claim of a purchase whose returns came first: completed now, or by somebody else a moment ago."""
+    head, followed = _found(store, operation.account)
+    claim = replace(_claim(operation, head, followed, at=now), had_returns=True)
+    for attempt in range(limits.COMMIT_ATTEMPTS_MAX):
+        try:
+            store.complete(claim)
+        except ClaimTaken as taken:
+            return taken.claim
+        except Contended:
+            store.pause(attempt)
+            continue
+        return claim
+    raise _unknown()
+
+
+def resume(store: Store, claim: Claim, decide: Decision, *, now: datetime, zone: ZoneInfo) -> Outcome:
+    """Finds the entry of a claimed key, or appends it. From here on only the log decides: a refusal is appended too, as a
+    zero-line entry with the key, so that whoever comes later hears the same no."""
+    trail = Trail(store, claim)
+    for attempt in range(limits.COMMIT_ATTEMPTS_MAX):
+        found = trail.find(claim.key)
+        if found is not None:
+            return _told(found)
+        try:
+            booking = book(trail.head, claim.key, decide, now=now, zone=zone)
+        except OutcomeUnknown:
+            # What the decision wanted to read besides the account did not answer: nothing is decided.
+            raise
+        except Refusal as refusal:
+            booking = book(trail.head, claim.key, _no(refusal), now=now, zone=zone)
+        try:
+            write(store, booking)
+        except Contended:
+            # Contenders spread out; the record that won is read before the next attempt.
+            store.pause(attempt)
+            continue
+        return _told(Outcome(booking.record, booking.index, replayed=False))
+    raise _unknown()
+
+
+def write(store: Store, booking: Booking) -> None:
+    """Notes what is due, then appends. A note without its record is harmless; a record without its notes cannot be.
+
+    Raises `Contended` when the sequence, or something that has to stand beside the record, is taken: deciding again, on what is
+    there now, gives the refusal that this stands for.
+    """
+    plan = booking.plan
+    for each in (booking, *plan.others):
+        if each.due:
+            store.note_due(each.record.account, sorted(each.due))
+    if plan.note is not None:
+        store.keep_note(booking.record.account, plan.note)
+    records = tuple(other.record for other in plan.others)
+    try:
+        store.append(booking.record, replace(plan.beside, records=records) if records else plan.beside)
+    except (EndTaken, LookupTaken, ReturnTaken) as taken:
+        raise Contended from taken
+
+
+def tick(store: Store, account: str, *, now: datetime, zone: ZoneInfo) -> Record | None:
+    """Books what time has done to an account by `now`; None when there is nothing to book. One write, without a claim: what
+    time does follows from the account itself, so any number of ticks, late, early or at once, book it once."""
+    for attempt in range(limits.COMMIT_ATTEMPTS_MAX):
+        head = store.head(account, strong=True)
+        if head is None:
+            return None
+        record = current(head, now, zone)
+        if not record.entries:
+            return None
+        try:
+            store.note_due(account, sorted(due_days(record.state) - due_days(head.state)))
+            store.append(record)
+        except Contended:
+            store.pause(attempt)
+            continue
+        return record
+    raise _unknown()
 
 
 def known_head(store: Store, account: str, *, strong: bool = False) -> Record:
-    """The head of an account the caller named. Refuses `MemberNotFound` when nobody has it.
+    """The head of an account the caller named, or of the account it was merged into.
 
-    A strong look follows where the cheap one found nothing: somebody who joined a moment ago is a member.
+    Refuses `MemberNotFound` when nobody has it. A strong look follows where the cheap one found nothing: somebody who joined a
+    moment ago is a member.
     """
+    return _found(store, account, strong=strong)[0]
+
+
+def _found(store: Store, account: str, *, strong: bool = False) -> tuple[Record, tuple[tuple[str, int], ...]]:
+    """What `known_head` finds, and the accounts that led there, each with the sequence of its closing record."""
+    head = _head(store, account, strong=strong)
+    followed: tuple[tuple[str, int], ...] = ()
+    for _ in range(limits.MERGES_FOLLOWED_MAX + 1):
+        if head.state.status is not Status.MERGED:
+            return head, followed
+        survivor = _head(store, survivor_of(head)[0], strong=strong)
+        # The merge may have been undone, unseen by a cheap read. Where it still stands after the survivor was read, its undoing
+        # is a record behind the one that was read there, and what is decided on that one loses the append.
+        again = _head(store, head.account, strong=True)
+        if again.seq == head.seq:
+            followed += ((head.account, head.seq),)
+            head = survivor
+        else:
+            head = again
+    raise _unknown()
+
+
+def _head(store: Store, account: str, *, strong: bool) -> Record:
     head = store.head(account, strong=strong) or (None if strong else store.head(account, strong=True))
     if head is None:
         raise MemberNotFound("No member has this account.", field=("input", "member"))
     return head
 
 
-def book(head: Record, key: Key | None, decide: Decision, *, now: datetime, zone: ZoneInfo) -> tuple[Record, int]:
-    """The record that follows `head`, and the index of the decided entry in it. Pure.
+def _claim(operation: Operation, head: Record, followed: tuple[tuple[str, int], ...], *, at: datetime) -> Claim:
+    """The claim of an operation that has seen `head`, where its account has led it."""
+    return Claim(
+        key=operation.key,
+        account=head.account,
+        seq_seen=head.seq,
+        fingerprint=operation.fingerprint,
+        at=at,
+        basket=operation.basket,
+        expires_at=at + operation.retention if operation.retention else None,
+        followed=followed,
+    )
+
+
+def key_reused(key: Key, *, field: str) -> IdempotencyKeyReused:
+    """The refusal of a key that was used before for something else."""
+    return IdempotencyKeyReused(
+        f"The key {key.value!r} was used before with other input or for another member.", field=("input", field)
+    )
+
+
+def _refused(
+    store: Store,
+    operation: Operation,
+    claim: Claim,
+    resuming: Callable[[Claim], Decision],
+    *,
+    now: datetime,
+    zone: ZoneInfo,
+) -> Outcome:
+    refusal = claim.refusal
+    assert refusal is not None
+    if not refusal.final:
+        # What depends on the clock or on the program in force must not change an answer that was given before.
+        known = store.claim(operation.key)
+        if known is None or known.is_parked:
+            raise refusal
+        return replay(store, operation, known, resuming, now=now, zone=zone)
+    try:
+        store.remember(claim)
+    except ClaimTaken as taken:
+        return replay(store, operation, taken.claim, resuming, now=now, zone=zone)
+    except Contended as busy:
+        raise OutcomeUnknown("The refusal could not be recorded; retry with the same key.") from busy
+    raise refusal
+
+
+def _no(refusal: Refusal) -> Decision:
+    def decide(before: Record) -> Entry:
+        return Entry(EntryKind.REFUSED, before.state.at, (), 0, refusal=refusal)
+
+    return decide
+
+
+def _told(outcome: Outcome) -> Outcome:
+    refusal = outcome.entry.refusal
+    if refusal is not None:
+        raise refusal.again() if outcome.replayed else refusal
+    return outcome
+
+
+def _unknown() -> OutcomeUnknown:
+    return OutcomeUnknown("The account is too busy; whether this happened is unknown. Retry with the same key.")
+
+
+# --- finding ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Trail:
+    """The records in which the entry of a claim may stand, read strongly and never twice.
+
+    They are those of the claim's account after the sequence the claim had seen. Where that account was merged, the search goes
+    on in its survivor, after the merge; where the merge was undone, back in the reopened account, also when it was asked about
+    while it lived in the claim's account.
+    """
+
+    store: Store
+    claim: Claim
+    head: Record = field(init=False)
+    _account: str = field(init=False)
+    _seq: int = field(init=False)
+    # Accounts that were left for their survivors, each with the sequence of its closing record.
+    _left: list[tuple[str, int]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # With the record that the claim had seen, which is the head while nothing was appended.
+        self._account, self._seq = self.claim.account, max(self.claim.seq_seen - 1, 0)
+        self._left = list(self.claim.followed)
+
+    def find(self, key: Key) -> Outcome | None:
+        """Where an entry with `key` stands; None when there is none up to `head`, which then is the newest record."""
+        for record in self._newer():
+            if (record.account, record.seq) == (self.claim.account, self.claim.seq_seen):
+                continue
+            for index, entry in enumerate(record.entries):
+                if entry.key == key:
+                    return Outcome(record, index, replayed=True)
+        return None
+
+    def _newer(self) -> Iterator[Record]:
+        limit = 2
+        for _ in range(limits.RESUME_PAGES_MAX):
+            page = self.store.records_after(self._account, self._seq, limit=limit)
+            for record in page:
+                if record.seq != self._seq + 1:
+                    # Two appends passed a page that was being read: the gap is read again.
+                    break
+                self.head, self._seq = record, record.seq
+                yield record
+                if self._turned(record):
+                    break
+            else:
+                if len(page) < limit:
+                    return
+            limit = limits.RESUME_PAGE
+        raise _unknown()
+
+    def _turned(self, record: Record) -> bool:
+        """Whether the search goes on in another account after this record."""
+        last = record.entries[-1]
+        if last.kind is EntryKind.MERGED:
+            self._left.append((record.account, record.seq))
+            self._account, self._seq = survivor_of(record)
+            # Its merge record is read once more, to be the head while it is the newest.
+            self._seq -= 1
+            return True
+        if self._left:
+            account, closed = self._left[-1]
+            undone = next((entry for entry in record.entries if entry.kind is EntryKind.UNMERGE), None)
+            if undone is not None and undone.peer == (account, closed + 1):
+                self._left.pop()
+                self._account, self._seq = account, closed
+                return True
+        return False
+
+
+def survivor_of(closed: Record) -> tuple[str, int]:
+    """The account a merged one lives on in, and the sequence of the merge there."""
+    peer = closed.entries[-1].peer
+    assert peer is not None, f"{closed.account} is merged into nobody"
+    return peer
+
+
+# --- booking ----------------------------------------------------------------------------------------------------------
+
+
+def book(head: Record, key: Key | None, decide: Decision, *, now: datetime, zone: ZoneInfo) -> Booking:
+    """The record that follows `head`, with the decided entry in it. Pure, but for what `decide` reads.
 
     What time has done by itself comes first, as entries of its own; points that are booked after their own expiry expire
-    visibly behind the entry that brought them.
+    visibly behind the entry that brought them, and a debt is paid from what came.
     """
-    state, passages = accounts.advance(head.state, now, zone)
-    decided = decide(state)
-    at = max(now, state.at)
-    state_after = accounts.fold(state, decided.lines, at=at)
-    entry = replace(decided, at=at, key=key, balance_after=state_after.balance)
-    entries = (*passed(head.state, passages), entry)
-    state_last, passages_last = accounts.advance(state_after, at, zone)
-    entries += passed(state_after, passages_last)
-    return Record(head.account, head.seq + 1, entries, state_last), len(passages)
+    before = current(head, now, zone)
+    decided = decide(before)
+    plan = decided if isinstance(decided, Plan) else Plan((decided,))
+    state, entries = before.state, before.entries
+    for each in plan.entries:
+        at = max(now, state.at)
+        state = apply(state, each, at=at, zone=zone)
+        own = key if each is plan.entries[0] else None
+        entries += (replace(each, at=at, balance_after=state.balance, key=each.key or own),)
+    last, passages = accounts.advance(state, state.at, zone)
+    entries += passed(state, passages)
+    record = Record(head.account, head.seq + 1, entries, last, prior=head.hash)
+    return Booking(record, len(before.entries), due_days(last) - due_days(head.state), plan)
+
+
+def apply(state: State, entry: Entry, *, at: datetime, zone: ZoneInfo) -> State:
+    """The state after an entry that is booked at `at`, whatever its cause. Asserts that its lines are possible."""
+    after = accounts.fold(state, entry.lines, at=at, lapses_at=entry.lapses_at)
+    match entry.kind:
+        case EntryKind.BLOCK:
+            return replace(after, status=Status.BLOCKED)
+        case EntryKind.UNBLOCK | EntryKind.REOPENING:
+            return replace(after, status=Status.ACTIVE)
+        case EntryKind.CLOSURE:
+            return replace(after, status=Status.CLOSED)
+        case EntryKind.MERGED:
+            return replace(after, status=Status.MERGED)
+        case EntryKind.MERGE if entry.peer:
+            return replace(after, merged=(*after.merged, entry.peer[0]))
+        case EntryKind.UNMERGE if entry.peer:
+            return replace(after, merged=tuple(each for each in after.merged if each != entry.peer[0]))
+        case EntryKind.TRANSFER_OUT:
+            today = days.day_of(at, zone)
+            day, sent = after.sent
+            return replace(after, sent=(today, (sent if day == today else 0) - entry.points))
+    return after
 
 
 def current(head: Record, now: datetime, zone: ZoneInfo) -> Record:
@@ -323,7 +464,7 @@ def current(head: Record, now: datetime, zone: ZoneInfo) -> Record:
     Its extra entries are the ones the next append will book, under the sequence it will have.
     """
     state, passages = accounts.advance(head.state, now, zone)
-    return Record(head.account, head.seq + 1, passed(head.state, passages), state)
+    return Record(head.account, head.seq + 1, passed(head.state, passages), state, prior=head.hash)
 
 
 def passed(state: State, passages: Iterable[accounts.Passage]) -> tuple[Entry, ...]:
@@ -331,7 +472,8 @@ def passed(state: State, passages: Iterable[accounts.Passage]) -> tuple[Entry, .
     entries = []
     for passage in passages:
         state = accounts.fold(state, passage.lines, at=passage.at)
-        explanation = Explanation(passage.kind.lower(), sum(line.points for line in passage.lines if not line.matures))
+        moved = sum(line.points for line in passage.lines if not (line.matures or line.hold or line.expires == DEBT))
+        explanation = Explanation(passage.kind.lower(), moved)
         entries.append(
             Entry(
                 kind=EntryKind(passage.kind),
@@ -344,71 +486,8 @@ def passed(state: State, passages: Iterable[accounts.Passage]) -> tuple[Entry, .
     return tuple(entries)
 
 
-def replay(store: Store, claim: Claim, operation: Operation) -> Outcome:
-    """The answer that `claim`'s key was given: its outcome, or its refusal raised again.
-
-    Refuses `IdempotencyKeyReused` when the key was used for another input or member.
-    """
-    if claim.fingerprint != operation.fingerprint or claim.account != operation.account:
-        raise IdempotencyKeyReused(
-            f"The key {operation.key.value!r} was used before with other input or for another member.",
-            field=("input", "externalId" if operation.basket else "idempotencyKey"),
-        )
-    if claim.refusal is not None:
-        raise claim.refusal.again()
-    return find(store, claim)
-
-
-def find(store: Store, claim: Claim) -> Outcome:
-    """The outcome a claim without refusal stands for; asserts that the log holds it (both are written together)."""
-    seq, page = claim.seq_seen, 1
-    for _ in range(limits.RESUME_PAGES_MAX):
-        records = store.records_after(claim.account, seq, limit=page)
-        for record in records:
-            for index, entry in enumerate(record.entries):
-                if entry.key == claim.key:
-                    return Outcome(record, index, replayed=True)
-        if len(records) < page:
-            break
-        # Nearly always the first record after the claim is it; only where others came in between is there more to read.
-        seq, page = records[-1].seq, limits.RESUME_PAGE
-    raise AssertionError(f"claim {claim.key} of {claim.account} has no entry after {claim.seq_seen}")
-
-
-def refuse_unless_replayed(store: Store, operation: Operation, refusal: Refusal) -> Outcome:
-    """Raises `refusal`, unless the key already has an answer: what depends on the clock must not change an old answer."""
-    claim = store.claim(operation.key)
-    if claim is None:
-        raise refusal
-    return replay(store, claim, operation)
-
-
-def _refused(store: Store, operation: Operation, refusal: Refusal, *, seq: int, at: datetime) -> Outcome:
-    if not refusal.final:
-        return refuse_unless_replayed(store, operation, refusal)
-    try:
-        store.refuse(replace(_claim(operation, seq=seq, at=at), refusal=refusal))
-    except ClaimTaken as taken:
-        return replay(store, taken.claim, operation)
-    except Contended as busy:
-        raise OutcomeUnknown("The refusal could not be recorded; retry with the same key.") from busy
-    raise refusal
-
-
-def _claim(operation: Operation, *, seq: int, at: datetime) -> Claim:
-    expires_at = at + operation.retention if operation.retention else None
-    return Claim(
-        key=operation.key,
-        account=operation.account,
-        seq_seen=seq,
-        fingerprint=operation.fingerprint,
-        at=at,
-        basket=operation.basket,
-        expires_at=expires_at,
-    )
-
-
-def _days_of(state: State) -> set[int]:
-    """The days on which something happens to the account: a bucket expires, a pending one matures."""
-    dated = {day for day in state.buckets if day < days.NEVER}
-    return dated | {matures for matures, _ in state.pending} | {e for _, e in state.pending if e < days.NEVER}
+def due_days(state: State) -> frozenset[int]:
+    """The days on which something happens to the account: a bucket expires, held or not, a pending one matures."""
+    expiring = {*state.buckets, *(day for hold in state.holds.values() for day in hold.buckets)}
+    pending = {day for both in state.pending for day in both}
+    return frozenset(day for day in expiring | pending if DEBT < day < days.NEVER)

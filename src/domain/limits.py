@@ -23,6 +23,16 @@ ADJUSTMENT_POINTS_MAX = 10**9
 POINTS_MAX = 2**53 - 1
 # Above this the two closest neighbours merge into the later date, which keeps an entry within one write unit.
 BUCKETS_MAX = 60
+# Open holds of one account: a till each, and a few that nobody ended. Each is some 30 bytes of every entry.
+HOLDS_MAX = 8
+# A hold outlives a basket being packed or a table being served; a week is the longest that card schemes hold an amount.
+HOLD_TTL_MIN = timedelta(seconds=1)
+HOLD_TTL_MAX = timedelta(days=7)
+HOLD_TTL_DEFAULT = timedelta(minutes=15)
+# Returns of one purchase that wait for it: they are booked in its own record.
+RETURNS_PARKED_MAX = 10
+# Returns of one purchase: each is read by the next one.
+RETURNS_MAX = 200
 
 # --- texts (characters) ------------------------------------------------------------------------------------------------
 
@@ -38,11 +48,19 @@ PHONE_DIGITS_MAX = 15
 PHONE_DIGITS_MIN = 7
 LABEL_LENGTH_MAX = 64  # location, channel, SKU, category: they are stored with every entry or basket line
 REASON_LENGTH_MAX = 64
+NOTE_LENGTH_MAX = 1_000
+# Bytes of a note's salt, and of the hash that stands in its entry: 128 bits are neither guessed nor met twice.
+NOTE_SALT_BYTES = 16
+NOTE_DIGEST_BYTES = 16
+# A return's id is a sort key together with its prefix: 1,024 bytes at most (AWS limit), four bytes a character.
+RETURN_ID_LENGTH_MAX = 128
 
 # --- the program ------------------------------------------------------------------------------------------------------
 
 # Locations, and rewards, of one program. A thousand rewards with a sentence each are about 150 KB.
 PROGRAM_LIST_MAX = 1_000
+# Older versions that an execution environment keeps, because somebody returned what was bought under them.
+PROGRAMS_KEPT_MAX = 20
 # A program is one item, and an item holds at most 400 KB (AWS limit), names and keys included.
 PROGRAM_BYTES_MAX = 380_000
 
@@ -61,8 +79,16 @@ COMMIT_ATTEMPTS_MAX = 500
 RESUME_PAGE = 100
 RESUME_PAGES_MAX = 100
 
-# Claims of everything but purchases may be forgotten after this; the contract promises at least 30 days.
+# Accounts that live on in one, each merged into it or into another of them: so no chain of merges is longer. People have a
+# card or two more than they remember; each is 27 bytes of every later entry.
+MERGES_FOLLOWED_MAX = 16
+
+# The contract's promise: so long a key is remembered, whatever it is of. Purchases and their returns are for ever.
+KEY_REUSE_MIN = timedelta(days=30)
+# Claims of everything else may be forgotten after this.
 CLAIM_RETENTION = timedelta(days=35)
+# A look-up that was given up may be forgotten; until then it can be taken by somebody else all the same.
+LOOKUP_RETENTION = timedelta(days=1)
 # A due row outlives its day long enough for whoever comes late to read it.
 DUE_RETENTION = timedelta(days=60)
 
@@ -71,4 +97,6 @@ assert ADJUSTMENT_POINTS_MAX < POINTS_MAX
 assert ENTRIES_PAGE_DEFAULT <= ENTRIES_PAGE_MAX
 # A caller's own key: its subject (255 ASCII characters by OpenID Connect, three bytes each when escaped) and the key.
 assert 3 * 255 + 4 * KEY_LENGTH_MAX + 16 < 2_048
-assert timedelta(days=30) < CLAIM_RETENTION
+assert 4 * RETURN_ID_LENGTH_MAX + 2 < 1_024
+assert KEY_REUSE_MIN < CLAIM_RETENTION
+assert HOLD_TTL_MIN <= HOLD_TTL_DEFAULT <= HOLD_TTL_MAX

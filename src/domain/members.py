@@ -7,7 +7,7 @@ from datetime import datetime
 from domain import ledger, limits
 from domain.access import Actor, Permission, Role
 from domain.accounts import State
-from domain.ledger import Claim, ClaimTaken, Contended, Entry, EntryKind, LookupTaken, Record, Store
+from domain.entries import Claim, Entry, EntryKind, Key, Record, caller_key
 from domain.refusals import (
     IdempotencyKeyReused,
     InvalidText,
@@ -16,6 +16,7 @@ from domain.refusals import (
     Refusal,
     require_text,
 )
+from domain.store import ClaimTaken, Contended, LookupTaken, Store
 
 
 class ContactMissing(Refusal):
@@ -46,7 +47,10 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """All personal data of a member; it stands nowhere else, so it can be erased in one place."""
+    """All personal data of a member; it stands nowhere else, so it can be erased in one place.
+
+    `login` is the value of the member's `subject` look-up, if they enrolled themselves: who gives it up must know it.
+    """
 
     enrolled_at: datetime
     name: str | None = None
@@ -54,6 +58,7 @@ class Profile:
     email: str | None = None
     phone: str | None = None
     card_number: str | None = None
+    login: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +100,12 @@ def enroll(
     Refuses, in this order: `InvalidText` for a malformed key or text, `InvalidEmail`, `InvalidPhone`, `ContactMissing`,
     `IdempotencyKeyReused`, `AlreadyEnrolled`, `OutcomeUnknown`.
     """
-    key = ledger.caller_key(actor.id, key_text(idempotency_key))
-    profile = _checked(profile)
-    lookups = _lookups(profile)
-    if not lookups:
+    key = caller_key(actor.id, key_text(idempotency_key))
+    profile = checked(profile)
+    if not lookups_of(profile):
         raise ContactMissing("Give an email, a phone, a card number or an external id.", field=("input",))
     if actor.role is Role.MEMBER:
-        lookups = (*lookups, subject_of(actor))
+        profile = replace(profile, login=subject_of(actor).value)
     claim = Claim(
         key=key,
         account=account,
@@ -119,7 +123,7 @@ def enroll(
         return _refused(store, claim, subject_of(actor))
     for attempt in range(limits.COMMIT_ATTEMPTS_MAX):
         try:
-            store.enroll(claim, record, replace(profile, enrolled_at=now), lookups)
+            store.enroll(claim, record, replace(profile, enrolled_at=now), lookups_of(profile))
         except ClaimTaken as taken:
             return _replayed(taken.claim, claim)
         except LookupTaken as taken:
@@ -131,20 +135,40 @@ def enroll(
     raise OutcomeUnknown("The store is too busy; whether this happened is unknown. Retry with the same key.")
 
 
-def resolve(store: Store, *, actor: Actor, by: Lookup, field: tuple[str, ...]) -> str:
+def resolve(store: Store, *, actor: Actor, by: Lookup, field: tuple[str, ...], key: Key | None = None) -> str:
     """The account a caller names. Refuses `MemberNotFound`, also for what the caller may not see.
 
-    The kind `id` names the account itself.
+    The kind `id` names the account itself. Whoever was found when `key` was claimed is found again under that key, though they
+    have given the look-up up since: what a key was answered does not change.
     """
-    if actor.may(Permission.MEMBERS_READ) or actor.role is Role.PARTNER:
+    own = own_account(store, actor)
+    sees_others = actor.may(Permission.MEMBERS_READ) or actor.role is Role.PARTNER
+    if sees_others or own is not None:
         account = _existing(store, by)
-        if account is not None:
+        if account is not None and (sees_others or is_one(store, account, own)):
             return account
-    else:
-        own = own_account(store, actor)
-        if own is not None and (_existing(store, by) == own):
-            return own
+    claimed = _claimed(store, key)
+    if claimed is not None and (sees_others or is_one(store, claimed, own) or _was_theirs(store, claimed, actor)):
+        return claimed
     raise MemberNotFound("No member is enrolled under this.", field=field)
+
+
+def named_or_own(
+    store: Store, *, actor: Actor, by: Lookup | None, may_name: Permission, field: tuple[str, ...], key: Key
+) -> str:
+    """The account an operation is about: the one named, or, for members who name nobody, their own; under `key` also the one
+    they have closed since. Refuses `MemberNotFound`; whoever has the permission `may_name` is told to name somebody."""
+    if by is not None:
+        return resolve(store, actor=actor, by=by, field=field, key=key)
+    own = own_account(store, actor)
+    if own is not None:
+        return own
+    if actor.role is Role.MEMBER:
+        claimed = _claimed(store, key)
+        if claimed is not None and _was_theirs(store, claimed, actor):
+            return claimed
+    may = actor.may(may_name)
+    raise MemberNotFound("Name the member." if may else "You are not enrolled yet.", field=field)
 
 
 def own_account(store: Store, actor: Actor) -> str | None:
@@ -155,6 +179,22 @@ def own_account(store: Store, actor: Actor) -> str | None:
         return actor.account
     lookup = subject_of(actor)
     return store.find_account(lookup) or store.find_account(lookup, strong=True)
+
+
+def is_one(store: Store, account: str, other: str | None) -> bool:
+    """Whether two accounts are the same one, or have become so by a merge.
+
+    Whoever is named or logged in by what belonged to a merged account is found as that account: what a key was answered does
+    not change with a merge. Only what is read or booked follows it.
+    """
+    if other is None or account == other:
+        return account == other
+    # Strong reads: a no, and a look at somebody whose merge was undone, are not to be had from a late one.
+    try:
+        heads = [ledger.known_head(store, each, strong=True) for each in (account, other)]
+    except MemberNotFound:
+        return False
+    return heads[0].account == heads[1].account
 
 
 def subject_of(actor: Actor) -> Lookup:
@@ -176,15 +216,8 @@ def key_text(value: str, *, field: tuple[str, ...] = ("input", "idempotencyKey")
     return require_text(value, field=field, length_max=limits.KEY_LENGTH_MAX)
 
 
-def _existing(store: Store, by: Lookup) -> str | None:
-    if by.kind == "id":
-        # A strong look only where the cheap one found nothing: somebody who joined a moment ago is a member.
-        known = store.head(by.value) or store.head(by.value, strong=True)
-        return known.account if known else None
-    return store.find_account(by) or store.find_account(by, strong=True)
-
-
-def _checked(profile: Profile) -> Profile:
+def checked(profile: Profile) -> Profile:
+    """The profile as it is stored. Refuses `InvalidText`, `InvalidEmail`, `InvalidPhone`."""
     name, external, card = profile.name, profile.external_id, profile.card_number
     id_max = limits.EXTERNAL_ID_LENGTH_MAX
     return replace(
@@ -199,14 +232,45 @@ def _checked(profile: Profile) -> Profile:
     )
 
 
-def _lookups(profile: Profile) -> tuple[Lookup, ...]:
+def lookups_of(profile: Profile) -> tuple[Lookup, ...]:
+    """Every look-up that leads to the member: contacts, card, external id and login."""
     values = {
         "external": profile.external_id,
         "email": profile.email,
         "phone": profile.phone,
         "card": profile.card_number,
+        "subject": profile.login,
     }
     return tuple(Lookup(kind, value) for kind, value in values.items() if value is not None)
+
+
+def already_enrolled(taken: Lookup) -> AlreadyEnrolled:
+    """The refusal of a look-up that somebody has."""
+    name = LOOKUP_FIELDS.get(taken.kind)
+    what = f"this {name}" if name else "this login"
+    return AlreadyEnrolled(f"A member with {what} is enrolled already.", field=("input", name) if name else ())
+
+
+def _existing(store: Store, by: Lookup) -> str | None:
+    if by.kind == "id":
+        # A strong look only where the cheap one found nothing: somebody who joined a moment ago is a member.
+        known = store.head(by.value) or store.head(by.value, strong=True)
+        return known.account if known else None
+    return store.find_account(by) or store.find_account(by, strong=True)
+
+
+def _claimed(store: Store, key: Key | None) -> str | None:
+    """The account of a key that was used before. What was asked under it is compared later: the claim has a fingerprint."""
+    claim = None if key is None else store.claim(key)
+    return None if claim is None else claim.asked_about or None
+
+
+def _was_theirs(store: Store, account: str, actor: Actor) -> bool:
+    """Whether a member enrolled the account with this very login: a key alone does not tell issuers apart."""
+    if actor.role is not Role.MEMBER:
+        return False
+    home = store.home(account, entries=0, strong=True)
+    return home is not None and home.profile is not None and home.profile.login == subject_of(actor).value
 
 
 def _email(value: str, *, field: tuple[str, ...]) -> str:
@@ -235,12 +299,10 @@ def _replayed(existing: Claim, claim: Claim) -> Enrolled:
 
 
 def _refused(store: Store, claim: Claim, taken: Lookup) -> Enrolled:
-    name = LOOKUP_FIELDS.get(taken.kind)
-    what = f"this {name}" if name else "this login"
-    refusal = AlreadyEnrolled(f"A member with {what} is enrolled already.", field=("input", name) if name else ())
+    refusal = already_enrolled(taken)
     try:
         # Nobody's account: the refusal belongs to the key alone.
-        store.refuse(replace(claim, account="", refusal=refusal))
+        store.remember(replace(claim, account="", refusal=refusal))
     except ClaimTaken as other:
         return _replayed(other.claim, claim)
     except Contended as busy:

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from enum import Enum
 from typing import Any, NoReturn, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -23,14 +25,55 @@ class EarningRule:
     points: int = 1
 
 
+class ReturnPolicy(Enum):
+    """What happens to points of a returned purchase that the member no longer has."""
+
+    # Only points that are still pending are taken; the rest stays with the member.
+    PENDING_ONLY = "pending_only"
+    # What is there is taken; the rest is written off.
+    CLAMP = "clamp"
+    # The rest becomes a debt, which the next points pay.
+    DEBT = "debt"
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How points are earned, when they can be spent and when they expire. `version` is the program version that set them."""
+    """How points are earned, when they can be spent, when they expire and what a return takes back.
+
+    `version` is the program version that set them.
+    """
 
     version: int
     earning: EarningRule
     expiry: Expiry
     pending_days: int = 0
+    returns: ReturnPolicy = ReturnPolicy.DEBT
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRules:
+    """How long points are set aside when a till does not say, and at most."""
+
+    ttl_default: timedelta = limits.HOLD_TTL_DEFAULT
+    ttl_max: timedelta = limits.HOLD_TTL_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRules:
+    """How many points a member may give to another: in one transfer, and on one day of the program's calendar."""
+
+    points_min: int = 1
+    points_max: int = 10_000
+    points_per_day_max: int = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Days in which things can be undone: points of a cancelled redemption can be spent for `reinstatement_days` at least, and
+    a merge can be undone for `merge_undo_days`."""
+
+    reinstatement_days: int = 30
+    merge_undo_days: int = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +106,9 @@ class Program:
     locations: tuple[Location, ...]
     terms: Terms
     rewards: tuple[Reward, ...]
+    holds: HoldRules = field(default_factory=HoldRules)
+    transfers: TransferRules = field(default_factory=TransferRules)
+    windows: Windows = field(default_factory=Windows)
 
     def reward(self, reward_id: str) -> Reward | None:
         """The reward in force under this id."""
@@ -85,6 +131,9 @@ def parse(document: Mapping[str, Any], *, version: int) -> Program:
     places = top.readers("locations")
     locations = tuple(Location(place.id("id"), place.text("name", limits.NAME_LENGTH_MAX)) for place in places)
     earning, expiry, pending = top.reader("earning"), top.reader("expiry"), top.reader("pending", default={})
+    returns, holding, giving, windows = (
+        top.reader(each, default={}) for each in ("returns", "holds", "transfers", "windows")
+    )
     terms = Terms(
         version=version,
         earning=EarningRule(earning.id("id"), earning.whole("points", 0, 1_000)),
@@ -94,14 +143,49 @@ def parse(document: Mapping[str, Any], *, version: int) -> Program:
             rounding=expiry.choice("rounding", {each.name.lower(): each for each in Rounding}, default="month"),
         ),
         pending_days=pending.whole("days", 0, 365, default=0),
+        returns=returns.choice("policy", {each.value: each for each in ReturnPolicy}, default=_RETURNS),
     )
     rewards = tuple(parse_reward(reward.values, version=version, path=reward.path) for reward in top.readers("rewards"))
     for what, ids in (("locations", [each.id for each in locations]), ("rewards", [each.id for each in rewards])):
         if len(set(ids)) < len(ids):
             raise InvalidProgram(f"Two {what} have the same id.", field=(what,))
-    for rest in (top, earning, expiry, pending, *places):
+    holds, transfers, undone = _holds(holding), _transfers(giving), _windows(windows)
+    for rest in (top, earning, expiry, pending, returns, holding, giving, windows, *places):
         rest.finish()
-    return Program(version, name, zone, currencies, locations, terms, rewards)
+    return Program(version, name, zone, currencies, locations, terms, rewards, holds, transfers, undone)
+
+
+_RETURNS = ReturnPolicy.DEBT.value
+_HOLDS, _TRANSFERS, _WINDOWS = HoldRules(), TransferRules(), Windows()
+
+
+def _holds(reader: "_Reader") -> HoldRules:
+    least, most = _seconds(limits.HOLD_TTL_MIN), _seconds(limits.HOLD_TTL_MAX)
+    ttl_max = reader.whole("ttl_seconds_max", least, most, default=most)
+    ttl = reader.whole("ttl_seconds", least, ttl_max, default=min(_seconds(_HOLDS.ttl_default), ttl_max))
+    return HoldRules(timedelta(seconds=ttl), timedelta(seconds=ttl_max))
+
+
+def _transfers(reader: "_Reader") -> TransferRules:
+    most = limits.ADJUSTMENT_POINTS_MAX
+    # A maximum of 0 switches transfers off.
+    points_max = reader.whole("points_max", 0, most, default=_TRANSFERS.points_max)
+    return TransferRules(
+        points_min=reader.whole("points_min", 1, most, default=_TRANSFERS.points_min),
+        points_max=points_max,
+        points_per_day_max=reader.whole("points_per_day_max", 0, most, default=_TRANSFERS.points_per_day_max),
+    )
+
+
+def _windows(reader: "_Reader") -> Windows:
+    return Windows(
+        reinstatement_days=reader.whole("reinstatement_days", 0, 365, default=_WINDOWS.reinstatement_days),
+        merge_undo_days=reader.whole("merge_undo_days", 0, 365, default=_WINDOWS.merge_undo_days),
+    )
+
+
+def _seconds(time: timedelta) -> int:
+    return int(time.total_seconds())
 
 
 def parse_reward(values: Mapping[str, Any], *, version: int, path: tuple[str, ...] = ()) -> Reward:
@@ -129,6 +213,20 @@ def document(program: Program) -> dict[str, Any]:
         "earning": {"id": program.terms.earning.id, "points": program.terms.earning.points},
         "expiry": {"months": expiry.months, "days": expiry.days, "rounding": expiry.rounding.name.lower()},
         "pending": {"days": program.terms.pending_days},
+        "returns": {"policy": program.terms.returns.value},
+        "holds": {
+            "ttl_seconds": _seconds(program.holds.ttl_default),
+            "ttl_seconds_max": _seconds(program.holds.ttl_max),
+        },
+        "transfers": {
+            "points_min": program.transfers.points_min,
+            "points_max": program.transfers.points_max,
+            "points_per_day_max": program.transfers.points_per_day_max,
+        },
+        "windows": {
+            "reinstatement_days": program.windows.reinstatement_days,
+            "merge_undo_days": program.windows.merge_undo_days,
+        },
         "rewards": [reward_document(reward) for reward in program.rewards],
     }
 

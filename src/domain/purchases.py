@@ -4,20 +4,23 @@ import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from domain import accounts, days, ledger, limits, members
+from domain import accounts, days, ledger, limits, members, reversals
 from domain.access import Actor
-from domain.accounts import Line, State
-from domain.ledger import Basket, BasketLine, Entry, EntryKind, Explanation, Key, Money, Operation, Outcome, Store
+from domain.accounts import Line, State, Status
+from domain.entries import Basket, BasketLine, Claim, Entry, EntryKind, Explanation, Key, Money, Record
+from domain.ledger import Operation, Outcome, Plan
 from domain.members import InvalidEmail, InvalidPhone, Lookup
 from domain.programs import Program
 from domain.refusals import (
     IdempotencyKeyReused,
     InvalidText,
     InvalidTime,
+    MemberClosed,
     MemberNotFound,
     Refusal,
     require_text,
 )
+from domain.store import Store
 
 
 class InvalidAmount(Refusal):
@@ -51,8 +54,12 @@ PREVIEW_REFUSALS: tuple[type[Refusal], ...] = (
     MemberNotFound,
     CurrencyNotAccepted,
     InvalidTime,
+    MemberClosed,
 )
 RECORD_REFUSALS: tuple[type[Refusal], ...] = (*PREVIEW_REFUSALS, IdempotencyKeyReused)
+
+# Explains the 0 points of a purchase on a blocked account; a rule of a program cannot be called so.
+BLOCKED = "account:blocked"
 
 _SOURCE = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -92,18 +99,15 @@ def record(
     """Books the points of a purchase on the member's account; (source, external id) does so once for the program's life.
 
     Refuses, in this order: `InvalidText`, `InvalidAmount`, `TooManyLines`, `InvalidQuantity`, `LinesTotalMismatch`,
-    `InvalidEmail`, `InvalidPhone`, `MemberNotFound`, `CurrencyNotAccepted`, `InvalidTime`, `IdempotencyKeyReused`,
-    `OutcomeUnknown`. An unknown location is accepted: a receipt is never lost over a missing setting.
+    `InvalidEmail`, `InvalidPhone`, `MemberNotFound`, `CurrencyNotAccepted`, `InvalidTime`, `MemberClosed`,
+    `IdempotencyKeyReused`, `OutcomeUnknown`. An unknown location is accepted: a receipt is never lost over a missing setting.
 
     `is_dated` is False when the caller left the time of the purchase out and `basket` says now: a retry is then no other
     purchase, though it is later.
     """
-    key = Key(
-        require_text(source, field=("input", "source"), length_max=limits.SOURCE_LENGTH_MAX, pattern=_SOURCE),
-        members.key_text(external_id, field=("input", "externalId")),
-    )
+    key = key_of(source, external_id)
     basket = _checked(basket)
-    account = members.resolve(store, actor=actor, by=member, field=("input", "member"))
+    account = members.resolve(store, actor=actor, by=member, field=("input", "member"), key=key)
     operation = Operation(
         key=key,
         account=account,
@@ -111,17 +115,36 @@ def record(
         basket=basket,
         retention=None,
     )
-    try:
-        _check_currency(program, basket.total)
-        _check_time(basket.occurred_at, now)
-    except (CurrencyNotAccepted, InvalidTime) as refusal:
-        # A retry of a known purchase is answered, however old it has become and whatever the program accepts since.
-        return _recorded(ledger.refuse_unless_replayed(store, operation, refusal), basket)
 
-    def decide(state: State) -> Entry:
-        return _earned(state, program, basket, actor=actor, now=now)
+    def decide(before: Record) -> Entry:
+        entry = _earned(before.state, program, basket, actor=actor, now=now)
+        require_recent(basket.occurred_at, now)
+        return entry
 
-    return _recorded(ledger.commit(store, operation, decide, now=now, zone=program.zone), basket)
+    def resuming(claim: Claim) -> ledger.Decision:
+        # The receipt was accepted when it was claimed, however late its points are booked, and with the time it had then.
+        kept = claim.basket
+        assert kept is not None
+
+        def decide_again(before: Record) -> Plan:
+            entry = _earned(before.state, program, kept, actor=actor, now=now)
+            if not claim.had_returns:
+                return Plan((entry,))
+            # What came back before it was known is booked in the same record: nobody sees the one without the other.
+            returned = reversals.waiting(store, program, before, entry, kept, key, actor=actor, now=now)
+            return Plan((entry, *returned))
+
+        return decide_again
+
+    return _recorded(ledger.commit(store, operation, decide, now=now, zone=program.zone, resuming=resuming), basket)
+
+
+def key_of(source: str, external_id: str, *, field: tuple[str, ...] = ("input",)) -> Key:
+    """The key of a purchase, by the names it has at the till. Refuses `InvalidText`."""
+    return Key(
+        require_text(source, field=(*field, "source"), length_max=limits.SOURCE_LENGTH_MAX, pattern=_SOURCE),
+        members.key_text(external_id, field=(*field, "externalId")),
+    )
 
 
 def preview(store: Store, program: Program, *, actor: Actor, member: Lookup, basket: Basket, now: datetime) -> Preview:
@@ -129,23 +152,15 @@ def preview(store: Store, program: Program, *, actor: Actor, member: Lookup, bas
     basket = _checked(basket)
     account = members.resolve(store, actor=actor, by=member, field=("input", "member"))
     _check_currency(program, basket.total)
-    _check_time(basket.occurred_at, now)
+    require_recent(basket.occurred_at, now)
     head = ledger.known_head(store, account)
 
-    def decide(state: State) -> Entry:
-        return _earned(state, program, basket, actor=actor, now=now)
+    def decide(before: Record) -> Entry:
+        return _earned(before.state, program, basket, actor=actor, now=now)
 
-    booked, index = ledger.book(head, None, decide, now=now, zone=program.zone)
-    entry = booked.entries[index]
-    return Preview(entry, booked.state.balance, _expires(entry.lines))
-
-
-def _expires(lines: tuple[Line, ...]) -> int | None:
-    if not lines:
-        return None
-    # An account with many buckets may have moved the new one at once, to the later date of its neighbour.
-    earned, *moves = lines
-    return moves[-1].expires if moves and moves[0].expires == earned.expires else earned.expires
+    booking = ledger.book(head, None, decide, now=now, zone=program.zone)
+    entry = booking.record.entries[booking.index]
+    return Preview(entry, booking.record.state.balance, accounts.landed(entry.lines))
 
 
 def _recorded(outcome: Outcome, basket: Basket) -> Recorded:
@@ -156,11 +171,18 @@ def _recorded(outcome: Outcome, basket: Basket) -> Recorded:
 
 
 def _earned(state: State, program: Program, basket: Basket, *, actor: Actor, now: datetime) -> Entry:
-    """The entry of a purchase: points by the terms in force, dated by when the purchase happened."""
+    """The entry of a purchase: points by the terms in force, dated by when the purchase happened.
+
+    Refuses `CurrencyNotAccepted`, `MemberClosed`.
+    """
+    _check_currency(program, basket.total)
+    accounts.require_open(state)
     rule = program.terms.earning
     total = basket.total
-    # Floor per order: what is left of the last unit earns nothing and is not carried over.
-    points = total.amount_minor // program.currencies[total.currency] * rule.points
+    is_blocked = state.status is Status.BLOCKED
+    # Floor per order: what is left of the last unit earns nothing and is not carried over. A receipt of a blocked account is
+    # kept all the same, and earns nothing.
+    points = 0 if is_blocked else total.amount_minor // program.currencies[total.currency] * rule.points
     occurred = days.day_of(basket.occurred_at, program.zone)
     lines: tuple[Line, ...] = accounts.earn(
         state,
@@ -174,7 +196,7 @@ def _earned(state: State, program: Program, basket: Basket, *, actor: Actor, now
         at=now,
         lines=lines,
         balance_after=0,
-        explanation=(Explanation(rule.id, points, total.amount_minor),),
+        explanation=(Explanation(BLOCKED if is_blocked else rule.id, points, total.amount_minor),),
         actor=actor.id,
         occurred_at=basket.occurred_at,
         total=total,
@@ -231,12 +253,13 @@ def _label(label: str | None, *, field: tuple[str, ...]) -> str | None:
     return None if label is None else require_text(label, field=field, length_max=limits.LABEL_LENGTH_MAX)
 
 
-def _check_time(occurred_at: datetime, now: datetime) -> None:
+def require_recent(occurred_at: datetime, now: datetime, *, what: str = "purchase") -> None:
+    """Refuses `InvalidTime` for a purchase, or a return, of more than 400 days ago or 5 minutes ahead."""
     field = ("input", "occurredAt")
     if occurred_at > now + limits.OCCURRED_AHEAD_MAX:
-        raise InvalidTime("The purchase lies in the future.", field=field)
+        raise InvalidTime(f"The {what} lies in the future.", field=field)
     if occurred_at < now - limits.OCCURRED_AGE_MAX:
-        raise InvalidTime(f"The purchase is more than {limits.OCCURRED_AGE_MAX.days} days old.", field=field)
+        raise InvalidTime(f"The {what} is more than {limits.OCCURRED_AGE_MAX.days} days old.", field=field)
 
 
 def _fingerprint(store: Store, member: Lookup, basket: Basket, *, is_dated: bool) -> bytes:

@@ -4,6 +4,8 @@ import re
 import unicodedata
 from typing import ClassVar
 
+from domain import limits
+
 # Controls, halves of a character, line and paragraph separators. Joiners and wide spaces (Cf, Zs) are spelling in some scripts.
 _UNWANTED = frozenset({"Cc", "Cs", "Zl", "Zp"})
 # Overrides and isolates of the writing direction: they make a text look like another one.
@@ -27,6 +29,17 @@ class Refusal(Exception):
         self.message = message
         self.field = field
         self.replayed = False
+
+    def __eq__(self, other: object) -> bool:
+        """Equal when they say the same; whether it is the first time is not part of it."""
+        return isinstance(other, type(self)) and (self.code, self.message, self.field) == (
+            other.code,
+            other.message,
+            other.field,
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.code, self.message, self.field))
 
     def __init_subclass__(cls) -> None:
         cls.code = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).upper()
@@ -52,12 +65,34 @@ class InvalidTime(Refusal):
     """A moment lies in the future or too far in the past."""
 
 
+class InvalidPoints(Refusal):
+    """A number of points is zero, negative where points are only taken, or beyond `limits.ADJUSTMENT_POINTS_MAX`."""
+
+
 class MemberNotFound(Refusal):
     """Nobody enrolled under the given id, external id, contact or card, or the caller may not see them."""
 
 
 class InsufficientPoints(Refusal):
     """The spendable balance is smaller than what was asked for."""
+
+    final = True
+
+
+class MemberBlocked(Refusal):
+    """The account is blocked: it does not spend until staff have unblocked it."""
+
+    final = True
+
+
+class MemberClosed(Refusal):
+    """The membership has ended; nothing is booked on the account any more."""
+
+    final = True
+
+
+class HoldsOpen(Refusal):
+    """A till still has points of the account set aside: what would end the account has to wait."""
 
     final = True
 
@@ -87,3 +122,12 @@ def require_text(
     if pattern is not None and not pattern.fullmatch(text):
         raise InvalidText(f"{name} must match {pattern.pattern}.", field=field)
     return text
+
+
+# A code, not a sentence: free text never stands in the ledger, which nobody can erase.
+_REASON = re.compile(r"[A-Z][A-Z0-9_]*")
+
+
+def require_reason(value: str, *, field: tuple[str, ...] = ("input", "reason")) -> str:
+    """A reason code such as `GOODWILL`. Refuses `InvalidText`."""
+    return require_text(value, field=field, length_max=limits.REASON_LENGTH_MAX, pattern=_REASON)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from domain.refusals import Refusal
-from handlers import program, runtime
+from handlers import ledger, program, runtime
 from handlers.local import commands as local
 from handlers.replay import commands as replay
 
@@ -15,6 +15,7 @@ app.command("run")(local.run)
 app.command("reset")(local.reset)
 app.command("token")(local.token)
 app.add_typer(replay.app, name="replay")
+app.add_typer(ledger.app, name="ledger")
 
 program_app = typer.Typer(help="The program as code.", no_args_is_help=True)
 app.add_typer(program_app, name="program")

@@ -11,6 +11,7 @@ from typing import Any
 from pynamodb.connection import Connection
 from ulid_transform import ulid_now
 
+from domain import limits
 from domain.access import Role
 from handlers import actors
 from schema.context import Context
@@ -70,8 +71,10 @@ class Runtime:
             store=self.store.until(time.monotonic() + _seconds_left(scope)),
             cursors=self.cursors,
             program_in_force=self.programs.current,
+            program_of_version=self.programs.version,
             new_account=new_account,
             new_code=new_code,
+            new_salt=new_salt,
         )
 
 
@@ -140,6 +143,11 @@ def new_account() -> str:
 def new_code() -> str:
     """A redemption code that a person can read to a till."""
     return "".join(secrets.choice(_CODE_ALPHABET) for _ in range(_CODE_LENGTH))
+
+
+def new_salt() -> bytes:
+    """What hides a note of staff in its hash: nobody can guess a text from that without the salt."""
+    return secrets.token_bytes(limits.NOTE_SALT_BYTES)
 
 
 def _number(name: str, default: str | None = None) -> int:

@@ -11,7 +11,7 @@ from schema import accounts, entries, refusals
 from schema.access import Permitted
 from schema.accounts import Account
 from schema.context import Info
-from schema.entries import AdjustmentEntry
+from schema.entries import NOTE, AdjustmentEntry
 from schema.members import MemberByInput
 from schema.refusals import IDEMPOTENCY_KEY, UserError
 from schema.scalars import Long
@@ -27,6 +27,7 @@ class PointsAdjustInput:
     reason: str = strawberry.field(
         description="A code such as `GOODWILL`: capital letters, digits and _; no free text."
     )
+    note: str | None = strawberry.field(default=None, description=NOTE)
 
 
 @strawberry.enum(description="Why points were not adjusted.")
@@ -39,6 +40,7 @@ class PointsAdjustErrorCode(Enum):
     INVALID_PHONE = "INVALID_PHONE"
     MEMBER_NOT_FOUND = "MEMBER_NOT_FOUND"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
+    MEMBER_CLOSED = "MEMBER_CLOSED"
     INSUFFICIENT_POINTS = "INSUFFICIENT_POINTS"
 
 
@@ -73,6 +75,7 @@ def points_adjust(info: Info, input: PointsAdjustInput) -> PointsAdjustPayload:
             member=input.member.lookup("input", "member"),
             points=input.points,
             reason=input.reason,
+            note=context.draft(input.note),
             now=context.now,
         )
     except Refusal as refusal:

@@ -8,8 +8,9 @@ from typing import Protocol
 import strawberry
 
 from domain.access import Actor
-from domain.ledger import Store
-from domain.programs import Program
+from domain.notes import Draft
+from domain.programs import Program, Terms
+from domain.store import Store
 from schema.faults import Code, Fault
 
 
@@ -32,8 +33,10 @@ class Context:
     store: Store
     cursors: Cursors
     program_in_force: Callable[[], Program | None]
+    program_of_version: Callable[[int], Program | None]
     new_account: Callable[[], str]
     new_code: Callable[[], str]
+    new_salt: Callable[[], bytes]
 
     @property
     def program(self) -> Program:
@@ -42,6 +45,16 @@ class Context:
         if program is None:
             raise Fault(Code.PROGRAM_NOT_PUBLISHED, "No program is published yet: `regulars program publish FILE`.")
         return program
+
+    def draft(self, note: str | None) -> Draft | None:
+        """A note as it was sent, with its salt."""
+        return None if note is None else Draft(note, self.new_salt())
+
+    def terms_of(self, version: int) -> Terms:
+        """The terms that the program of a version set; versions are never taken back."""
+        program = self.program_of_version(version)
+        assert program is not None, f"version {version} of the program is gone"
+        return program.terms
 
 
 Info = strawberry.Info[Context, None]

@@ -3,7 +3,8 @@
 Most fields of an answer are attributes of an object: a number, a text, another object, a list of them. For each of them the
 engine builds a description of the field, walks its type and asks whether the value must be awaited; that was three quarters
 of the time of a home screen. Here a field of the schema is looked at once, and from then on a plain one is one attribute and
-its completion. Fields with arguments or resolvers go the engine's own way, which also locates and handles every error.
+its completion. Fields with arguments or resolvers go the engine's own way, which also locates and handles every error; but
+a resolver may name an attribute that is its answer wherever the document gives it no argument (`WITHOUT_ARGUMENTS`).
 """
 
 from collections.abc import Callable, Mapping
@@ -29,6 +30,8 @@ _Complete = Callable[["Execution", Any, Path, Any], Any]
 _Step = tuple[str, Any, Any, _Plain | None]
 
 _PLAIN = "regulars-plain"
+# Metadata of a field: the attribute that is its value where the document gives it no argument.
+WITHOUT_ARGUMENTS = "regulars-without-arguments"
 
 
 class Execution(StrawberryGraphQLCoreExecutionContext):
@@ -92,16 +95,23 @@ def _step(field: GraphQLField | None, response_name: str, details: Any) -> _Step
         return response_name, details, None, None
     if _PLAIN not in field.extensions:
         field.extensions[_PLAIN] = _plain(field)
-    return response_name, details, field.type, field.extensions[_PLAIN]
+    # Nodes that ask for one field in one place have the same arguments, or the document would not be valid.
+    plain = None if details[0].node.arguments else field.extensions[_PLAIN]
+    return response_name, details, field.type, plain
 
 
 def _plain(field: GraphQLField) -> _Plain | None:
     definition = field.extensions.get("strawberry-definition")
-    if definition is None or field.args or not getattr(field.resolve, "_is_default", False):
+    if definition is None:
         return None
+    attribute = definition.metadata.get(WITHOUT_ARGUMENTS)
+    if attribute is None:
+        if field.args or not getattr(field.resolve, "_is_default", False):
+            return None
+        attribute = definition.python_name
     named: Any = field.type.of_type if isinstance(field.type, GraphQLNonNull) else field.type
     coerce = named.coerce_output_value if is_leaf_type(named) else None
-    return _Plain(definition.python_name, coerce, _completion(field.type))
+    return _Plain(attribute, coerce, _completion(field.type))
 
 
 def _completion(type_: Any) -> _Complete:

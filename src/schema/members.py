@@ -16,16 +16,19 @@ from graphql import (
     VariableNode,
 )
 
-from domain import ledger, limits, members
+from domain import history, ledger, limits, members
 from domain.access import Permission
-from domain.ledger import Home
+from domain.accounts import Status
+from domain.entries import Record
 from domain.members import InvalidEmail, InvalidPhone, Lookup, Profile
-from domain.refusals import InvalidText, MemberNotFound, Refusal
+from domain.refusals import InvalidText, InvalidTime, MemberNotFound, OutcomeUnknown, Refusal
+from domain.store import Home
 from schema import accounts, entries, refusals
 from schema.access import Permitted
 from schema.accounts import Account
 from schema.context import Context, Info
 from schema.entries import EntryConnection
+from schema.execution import WITHOUT_ARGUMENTS
 from schema.faults import Code, Fault
 from schema.nodes import Node, key_of, to_id
 from schema.refusals import IDEMPOTENCY_KEY, UserError
@@ -44,9 +47,25 @@ class Member(Node):
     phone: str | None
     card_number: str | None
     enrolled_at: DateTime | None
-    account: Account
+    account_now: strawberry.Private[Account]
     acct: strawberry.Private[str]
     home: strawberry.Private[Home]
+
+    @strawberry.field(
+        description="The points, now or as they were at `asOf`: any instant from the enrollment on.",
+        metadata={WITHOUT_ARGUMENTS: "account_now"},
+    )
+    def account(self, info: Info, as_of: DateTime | None = None) -> Account:
+        """The account now comes out of the read that found the member; an earlier one takes some twenty more at most."""
+        if as_of is None:
+            return self.account_now
+        context = info.context
+        zone = context.program.zone
+        try:
+            then = history.as_of(context.store, self.home.records, as_of, now=context.now, zone=zone)
+        except InvalidTime as refusal:
+            raise Fault(Code.BAD_USER_INPUT, refusal.message, field=".".join(refusal.field)) from refusal
+        return accounts.account_of(then, zone)
 
     @strawberry.field(description="The history, newest first.")
     def entries(
@@ -57,10 +76,53 @@ class Member(Node):
         if after is not None:
             return entries.page_after(context, self.acct, first=first, after=after)
         records = self.home.records
-        if len(records) < first + 1 and records[-1].seq > 1:
-            records = tuple(context.store.records_before(self.acct, records[0].seq, limit=first + 1))
+        shown = sum(any(map(entries.is_shown, record.entries)) for record in records)
+        if shown < first + 1 and records[-1].seq > 1:
+            older = entries.read_back(context, self.acct, records[-1].seq - 1, wanted=first + 1 - shown)
+            records = (*records, *older)
         unbooked = ledger.current(records[0], context.now, context.program.zone)
         return entries.connection(context, self.acct, (unbooked, *records), first=first, before=None)
+
+    @strawberry.field(description="Who became part of this member, in the order of the merges; at most 16.")
+    def merged_members(self, info: Info) -> list["MergedMember"]:
+        """A read for each: their accounts end where the merges say."""
+        store = info.context.store
+        found: list[MergedMember] = []
+        waiting = list(self.home.records[0].state.merged)
+        while waiting:
+            # Strong: the merge may be a moment old.
+            head = store.head(waiting.pop(0), strong=True)
+            # It may as well have been undone since this member was read.
+            if head is not None and head.state.status is Status.MERGED:
+                found.append(
+                    MergedMember(
+                        member_id=to_id("Member", head.account), merged_at=DateTime(head.entries[-1].at), head=head
+                    )
+                )
+                waiting += head.state.merged
+        return found
+
+
+@strawberry.type(description="What somebody was before they became part of another member.")
+class MergedMember:
+    """An account that lives on in another."""
+
+    member_id: strawberry.ID = strawberry.field(
+        description="The id this member had; it leads to the member they are part of now."
+    )
+    merged_at: DateTime
+    head: strawberry.Private[Record]
+
+    @strawberry.field(description="The history up to the merge, newest first.")
+    def entries(
+        self, info: Info, first: int = limits.ENTRIES_PAGE_DEFAULT, after: str | None = None
+    ) -> EntryConnection:
+        """A page of a log that has ended."""
+        context, account = info.context, self.head.account
+        if after is not None:
+            return entries.page_after(context, account, first=first, after=after)
+        records = entries.read_back(context, account, self.head.seq, wanted=first + 1)
+        return entries.connection(context, account, records, first=first, before=None)
 
 
 @strawberry.input(
@@ -218,20 +280,29 @@ class MemberMutations:
 
 
 def load(info: Info, account: str, *, strong: bool = False) -> Member | None:
-    """The member of an account with as much history as the query's first page asks for, in one read."""
+    """The member of an account, or of the one it was merged into, with as much history as the query's first page asks for, in
+    one read for each account."""
     context = info.context
     wanted = _entries_wanted(info)
-    home = context.store.home(account, entries=wanted, strong=strong)
-    if home is None and not strong:
-        # Somebody who joined a moment ago may be missing from the cheap read.
-        home = context.store.home(account, entries=wanted, strong=True)
-    return None if home is None else member_of(context, account, home)
+    for _ in range(limits.MERGES_FOLLOWED_MAX + 1):
+        home = context.store.home(account, entries=wanted, strong=strong)
+        if home is None and not strong:
+            # Somebody who joined a moment ago may be missing from the cheap read.
+            home = context.store.home(account, entries=wanted, strong=True)
+        if home is None:
+            return None
+        head = home.records[0]
+        if head.state.status is not Status.MERGED:
+            return member_of(context, account, home)
+        account, _seq = ledger.survivor_of(head)
+    raise OutcomeUnknown("The account was merged again and again meanwhile; retry.")
 
 
 def member_of(context: Context, account: str, home: Home) -> Member:
     """A member as read from the store."""
     profile = home.profile
-    state = ledger.current(home.records[0], context.now, context.program.zone).state
+    zone = context.program.zone
+    now = ledger.current(home.records[0], context.now, zone)
     return Member(
         id=to_id("Member", account),
         external_id=profile.external_id if profile else None,
@@ -240,7 +311,7 @@ def member_of(context: Context, account: str, home: Home) -> Member:
         phone=profile.phone if profile else None,
         card_number=profile.card_number if profile else None,
         enrolled_at=DateTime(profile.enrolled_at) if profile else None,
-        account=accounts.account_of(state),
+        account_now=accounts.account_of(now, zone),
         acct=account,
         home=home,
     )

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 
 import strawberry
 
@@ -40,3 +41,17 @@ def key_of(kind: str, global_id: str, *, field: str) -> str:
     if found != kind:
         raise Fault(Code.BAD_USER_INPUT, f"{field} is not the id of a {kind}.", field=field)
     return key
+
+
+def place_of(kind: str, global_id: str) -> tuple[str, tuple[int, ...]]:
+    """Account and numbers in the id of a `kind` that is found at a place of an account, such as (`01J…`, (17, 0)); no account
+    and no numbers for any other text."""
+    found, key = from_id(global_id)
+    account, *numbers = key.split(":")
+    if found != kind or not account or not all(map(_NUMBER.fullmatch, numbers)):
+        return "", ()
+    return account, tuple(map(int, numbers))
+
+
+# A sequence has ten digits at most.
+_NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)

@@ -1,19 +1,23 @@
-"""Rewards through the API: the catalog, and taking something from it."""
+"""Rewards through the API: the catalog, taking something from it, and cancelling that."""
 
+from collections.abc import Callable
 from enum import Enum
+from functools import cache
 
 import strawberry
 
-from domain import ledger, limits, programs, rewards
+from domain import entries as booked
+from domain import limits, programs, rewards
 from domain.access import Permission
-from domain.ledger import Entry
+from domain.entries import End, Entry
 from domain.refusals import Refusal
-from schema import accounts, pages, refusals
+from schema import accounts, entries, pages, refusals
 from schema.access import Permitted
 from schema.accounts import Account
-from schema.context import Info
+from schema.context import Context, Info
+from schema.entries import CancellationEntry
 from schema.members import MemberByInput
-from schema.nodes import Node, from_id, to_id
+from schema.nodes import Node, from_id, place_of, to_id
 from schema.pages import PageInfo
 from schema.refusals import IDEMPOTENCY_KEY, UserError
 from schema.scalars import DateTime, Long
@@ -46,6 +50,14 @@ class RewardConnection:
     page_info: PageInfo
 
 
+@strawberry.enum(description="What became of a redemption.")
+class RedemptionStatus(Enum):
+    """Whether a redemption has ended, and how."""
+
+    ISSUED = strawberry.enum_value("ISSUED", description="Its code can be shown to receive the reward.")
+    CANCELLED = strawberry.enum_value("CANCELLED", description="Its points were given back.")
+
+
 @strawberry.type(description="Points spent on a reward, and what to show to receive it.")
 class Redemption(Node):
     """A redemption."""
@@ -54,6 +66,19 @@ class Redemption(Node):
     reward_handle: str
     cost: Long = strawberry.field(description="Points it took.")
     redeemed_at: DateTime
+    # Read when asked for, once: most callers show the code only.
+    ending: strawberry.Private[Callable[[], End | None]]
+
+    @strawberry.field(description="What became of it; as it is now, in a replayed answer too.")
+    def status(self) -> RedemptionStatus:
+        """A redemption ends in one way so far."""
+        return RedemptionStatus.ISSUED if self.ending() is None else RedemptionStatus.CANCELLED
+
+    @strawberry.field(description="When it was cancelled; null if it was not.")
+    def cancelled_at(self) -> DateTime | None:
+        """The instant of the cancellation's entry."""
+        end = self.ending()
+        return None if end is None else DateTime(end.at)
 
 
 @strawberry.input(description="A reward to redeem.")
@@ -77,6 +102,8 @@ class RewardRedeemErrorCode(Enum):
     MEMBER_NOT_FOUND = "MEMBER_NOT_FOUND"
     REWARD_NOT_FOUND = "REWARD_NOT_FOUND"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
+    MEMBER_CLOSED = "MEMBER_CLOSED"
+    MEMBER_BLOCKED = "MEMBER_BLOCKED"
     INSUFFICIENT_POINTS = "INSUFFICIENT_POINTS"
 
 
@@ -97,6 +124,51 @@ class RewardRedeemPayload:
         default=False, description="True when an earlier call with this key had this answer."
     )
     user_errors: list[RewardRedeemUserError] = strawberry.field(default_factory=list)
+
+
+@strawberry.input(description="A redemption to cancel.")
+class RedemptionCancelInput:
+    """A cancellation to make."""
+
+    idempotency_key: str = strawberry.field(description=IDEMPOTENCY_KEY)
+    redemption_id: strawberry.ID = strawberry.field(description="The id of a `Redemption`.")
+    reason: str | None = strawberry.field(
+        default=None,
+        description="A code such as `OUT_OF_STOCK`: capital letters, digits and _, up to 64; no free text.",
+    )
+
+
+@strawberry.enum(description="Why a redemption was not cancelled.")
+class RedemptionCancelErrorCode(Enum):
+    """Codes of `domain.rewards.CANCEL_REFUSALS`."""
+
+    INVALID_TEXT = "INVALID_TEXT"
+    REDEMPTION_NOT_FOUND = "REDEMPTION_NOT_FOUND"
+    IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
+    MEMBER_CLOSED = "MEMBER_CLOSED"
+    REDEMPTION_ENDED = "REDEMPTION_ENDED"
+
+
+@strawberry.type(description="Why a redemption was not cancelled.")
+class RedemptionCancelUserError(UserError):
+    """A refusal of `redemptionCancel`."""
+
+    code: RedemptionCancelErrorCode
+
+
+@strawberry.type
+class RedemptionCancelPayload:
+    """The cancelled redemption with the entry that gave its points back, or why it was not cancelled."""
+
+    redemption: Redemption | None = None
+    entry: CancellationEntry | None = None
+    account: Account | None = strawberry.field(
+        default=None, description="The account that has the points back, as it is now."
+    )
+    replayed: bool = strawberry.field(
+        default=False, description="True when an earlier call with this key had this answer."
+    )
+    user_errors: list[RedemptionCancelUserError] = strawberry.field(default_factory=list)
 
 
 _SCOPE = "rewards"
@@ -145,7 +217,38 @@ def reward_redeem(info: Info, input: RewardRedeemInput) -> RewardRedeemPayload:
         return RewardRedeemPayload(replayed=refusal.replayed, user_errors=[error])
     record = outcome.record
     return RewardRedeemPayload(
-        redemption=redemption_of(record.account, record.seq, outcome.index, outcome.entry),
+        redemption=redemption_of(context, record.account, record.seq, outcome.index, outcome.entry),
+        account=accounts.account_after(context, outcome),
+        replayed=outcome.replayed,
+    )
+
+
+def redemption_cancel(info: Info, input: RedemptionCancelInput) -> RedemptionCancelPayload:
+    """Cancels a redemption."""
+    context = info.context
+    account, numbers = place_of("Redemption", input.redemption_id)
+    seq, index = numbers if len(numbers) == 2 else (0, 0)
+    try:
+        cancelled = rewards.cancel(
+            context.store,
+            context.program,
+            actor=context.actor,
+            idempotency_key=input.idempotency_key,
+            account=account,
+            seq=seq,
+            index=index,
+            reason=input.reason,
+            now=context.now,
+        )
+    except Refusal as refusal:
+        error = refusals.user_error(refusal, RedemptionCancelUserError, RedemptionCancelErrorCode)
+        return RedemptionCancelPayload(replayed=refusal.replayed, user_errors=[error])
+    outcome = cancelled.outcome
+    shown = entries.entry_of(outcome.record.account, outcome.record.seq, outcome.index, outcome.entry)
+    assert isinstance(shown, CancellationEntry)
+    return RedemptionCancelPayload(
+        redemption=redemption_of(context, account, seq, index, cancelled.redemption),
+        entry=shown,
         account=accounts.account_after(context, outcome),
         replayed=outcome.replayed,
     )
@@ -172,6 +275,13 @@ class RewardMutations:
         "managers for the member they name. A refusal is final for its key.",
         extensions=[Permitted(Permission.REWARDS_REDEEM, Permission.OWN_REWARDS_REDEEM)],
     )
+    redemption_cancel: RedemptionCancelPayload = strawberry.field(
+        resolver=redemption_cancel,
+        description="Gives the points of a redemption back, with the expiry dates they had; points that have expired meanwhile "
+        "can be spent for the program's reinstatement window. A redemption ends once. For tills and managers. A refusal is "
+        "final for its key.",
+        extensions=[Permitted(Permission.REDEMPTIONS_CANCEL)],
+    )
 
 
 def reward_of(reward: programs.Reward) -> Reward:
@@ -185,9 +295,9 @@ def reward_of(reward: programs.Reward) -> Reward:
     )
 
 
-def redemption_of(account: str, seq: int, index: int, entry: Entry) -> Redemption:
+def redemption_of(context: Context, account: str, seq: int, index: int, entry: Entry) -> Redemption:
     """A redemption as the contract shows it; `entry` is the one that spent the points."""
-    assert entry.kind is ledger.EntryKind.REDEMPTION
+    assert entry.kind is booked.EntryKind.REDEMPTION
     assert entry.reward
     assert entry.code
     return Redemption(
@@ -196,4 +306,5 @@ def redemption_of(account: str, seq: int, index: int, entry: Entry) -> Redemptio
         reward_handle=entry.reward[0],
         cost=Long(-entry.points),
         redeemed_at=DateTime(entry.at),
+        ending=cache(lambda: context.store.end(account, seq, index)),
     )

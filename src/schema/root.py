@@ -6,24 +6,23 @@ from strawberry.tools import merge_types
 
 from domain import ledger, members
 from domain.access import Permission
-from domain.ledger import Key, Record
-from schema import access, entries, limits, purchases, rewards
+from domain.entries import EntryKind, Key, Record
+from schema import access, entries, limits, purchases, rewards, transfers
 from schema.access import Permitted
+from schema.accounts import Hold, hold_of
 from schema.adjustments import AdjustmentMutations
 from schema.context import Context, Info
-from schema.entries import (
-    AdjustmentEntry,
-    EnrollmentEntry,
-    ExpiryEntry,
-    MaturityEntry,
-    PurchaseEntry,
-    RedemptionEntry,
-)
+from schema.holds import HoldMutations
 from schema.members import MemberMutations, MemberQueries, load
+from schema.merges import MergeMutations
 from schema.nodes import Node, from_id
+from schema.profiles import ProfileMutations
 from schema.purchases import PurchaseMutations, PurchaseQueries
+from schema.returns import ReturnMutations
 from schema.rewards import RewardMutations, RewardQueries
 from schema.scalars import SCALARS
+from schema.standing import StandingMutations
+from schema.transfers import TransferMutations
 
 
 def node(info: Info, id: strawberry.ID) -> Node | None:
@@ -35,28 +34,57 @@ def node(info: Info, id: strawberry.ID) -> Node | None:
         return rewards.reward_of(reward) if reward else None
     if kind == "Purchase":
         source, _, value = key.partition(":")
-        claim = context.store.claim(Key(source, value)) if value else None
-        if claim is None or claim.basket is None or not _may_see(context, claim.account):
-            return None
-        return purchases.purchase_of(claim.key, claim.basket)
+        return purchases.find(context, Key(source, value))
     account, _, place = key.partition(":")
-    if kind not in ("Member", "Entry", "Redemption") or not account or not _may_see(context, account):
+    if kind == "Transfer":
+        return _transfer_at(context, account, place)
+    if kind not in ("Member", "Entry", "Redemption", "Hold") or not account or not _may_see(context, account):
         return None
     if kind == "Member":
         return load(info, account)
+    if kind == "Hold":
+        return _hold_at(context, account, place)
     record, index = _entry_at(context, account, place)
     if record is None:
         return None
     entry = record.entries[index]
     if kind == "Redemption":
-        return rewards.redemption_of(account, record.seq, index, entry) if entry.reward else None
+        return rewards.redemption_of(context, account, record.seq, index, entry) if entry.reward else None
     return entries.entry_of(account, record.seq, index, entry)
+
+
+def entry(info: Info, id: strawberry.ID) -> entries.Entry | None:
+    """An entry by its id; null for the id of anything else."""
+    found = node(info, id) if from_id(id)[0] == "Entry" else None
+    return found if isinstance(found, entries.Entry) else None
 
 
 def _may_see(context: Context, account: str) -> bool:
     if context.actor.may(Permission.MEMBERS_READ):
         return True
-    return members.own_account(context.store, context.actor) == account
+    return members.is_one(context.store, account, members.own_account(context.store, context.actor))
+
+
+def _transfer_at(context: Context, account: str, place: str) -> transfers.Transfer | None:
+    """A transfer, for whoever may see one of its sides."""
+    record, index = _entry_at(context, account, place) if account else (None, 0)
+    entry = record.entries[index] if record is not None else None
+    if record is None or entry is None or entry.kind is not EntryKind.TRANSFER_OUT:
+        return None
+    assert entry.peer
+    if not (_may_see(context, account) or _may_see(context, entry.peer[0])):
+        return None
+    return transfers.transfer_of(account, record.seq, index, entry)
+
+
+def _hold_at(context: Context, account: str, place: str) -> Hold | None:
+    """A hold while it is open."""
+    # Strong: a till that has ended a hold must not see it again.
+    head = context.store.head(account, strong=True)
+    if head is None:
+        return None
+    holds = ledger.current(head, context.now, context.program.zone).state.holds
+    return next((hold_of(account, number, held) for number, held in holds.items() if place == str(number)), None)
 
 
 def _entry_at(context: Context, account: str, place: str) -> tuple[Record | None, int]:
@@ -72,6 +100,8 @@ def _entry_at(context: Context, account: str, place: str) -> tuple[Record | None
         record = ledger.current(record, context.now, context.program.zone)
     if record is None or record.seq != int(seq) or int(index) >= len(record.entries):
         return None, 0
+    if not entries.is_shown(record.entries[int(index)]):
+        return None, 0
     return record, int(index)
 
 
@@ -84,10 +114,27 @@ class NodeQueries:
         description="Any object again by its id; null when there is none, and when it is somebody else's.",
         extensions=[Permitted(Permission.PROGRAM_READ)],
     )
+    entry: entries.Entry | None = strawberry.field(
+        resolver=entry,
+        description="One line of a history: which rules gave or took, which buckets paid, and what dates they bear; null when "
+        "there is none, and for members when it is somebody else's.",
+        extensions=[Permitted(Permission.MEMBERS_READ, Permission.OWN_ACCOUNT_READ)],
+    )
 
 
 QUERIES = (MemberQueries, PurchaseQueries, RewardQueries, NodeQueries)
-MUTATIONS = (MemberMutations, PurchaseMutations, RewardMutations, AdjustmentMutations)
+MUTATIONS = (
+    MemberMutations,
+    PurchaseMutations,
+    ReturnMutations,
+    RewardMutations,
+    HoldMutations,
+    AdjustmentMutations,
+    ProfileMutations,
+    StandingMutations,
+    TransferMutations,
+    MergeMutations,
+)
 
 Query = merge_types("Query", QUERIES)
 Mutation = merge_types("Mutation", MUTATIONS)
@@ -100,6 +147,6 @@ def build(*, introspection: bool) -> limits.Schema:
         Query,
         Mutation,
         introspection=introspection,
-        types=[EnrollmentEntry, PurchaseEntry, RedemptionEntry, AdjustmentEntry, ExpiryEntry, MaturityEntry],
+        types=entries.TYPES,
         config=StrawberryConfig(relay_max_results=limits.PAGE_MAX, scalar_map=SCALARS),
     )

@@ -8,29 +8,34 @@ client charge for structure: `20850+12 20881-3` is +12 points in the bucket of d
 import json
 import zlib
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from pynamodb.attributes import Attribute, BinaryAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.constants import LIST, NUMBER, STRING
 from pynamodb.models import Model
 
-from domain.accounts import Line, State
-from domain.ledger import (
+from domain.accounts import DEBT, Hold, Line, State, Status
+from domain.entries import (
     Basket,
     BasketLine,
     Claim,
+    End,
     Entry,
     EntryKind,
     Explanation,
     Key,
     Money,
+    Note,
+    PurchaseReturn,
     Record,
+    Reversal,
 )
 from domain.members import Profile
 from domain.refusals import Refusal
-from storage import keys
+from storage import chain, keys
 
 Item = dict[str, dict[str, Any]]
+T = TypeVar("T")
 
 # Below this many bytes zlib only adds its header.
 _COMPRESS_ABOVE = 120
@@ -57,7 +62,8 @@ class BucketsAttribute(Attribute[dict[int, int]]):
         return " ".join(f"{day}+{points}" for day, points in value.items())
 
     def deserialize(self, value: str) -> dict[int, int]:
-        return {line.expires: line.points for line in _lines(value)}
+        numbers = [*map(int, value.replace("+", " ").split())]
+        return dict(zip(numbers[::2], numbers[1::2], strict=True))
 
 
 class PendingAttribute(Attribute[dict[tuple[int, int], int]]):
@@ -70,6 +76,77 @@ class PendingAttribute(Attribute[dict[tuple[int, int], int]]):
 
     def deserialize(self, value: str) -> dict[tuple[int, int], int]:
         return {(line.matures, line.expires): line.points for line in _lines(value)}
+
+
+class HoldsAttribute(Attribute[dict[int, Hold]]):
+    """Open holds by number: `17@1790000000000:20850+12,20881+3`."""
+
+    attr_type = STRING
+
+    def serialize(self, value: dict[int, Hold]) -> str:
+        return " ".join(
+            f"{number}@{_millis(hold.lapses_at)}:" + ",".join(f"{day}+{points}" for day, points in hold.buckets.items())
+            for number, hold in value.items()
+        )
+
+    def deserialize(self, value: str) -> dict[int, Hold]:
+        holds = {}
+        for part in value.split():
+            name, _, pots = part.partition(":")
+            number, _, lapses = name.partition("@")
+            held = {line.expires: line.points for line in _lines(pots.replace(",", " "))}
+            holds[int(number)] = Hold(_instant(lapses), held)
+        return holds
+
+
+class PairAttribute(Attribute[tuple[int, int]]):
+    """Two numbers: `20850:300`."""
+
+    attr_type = STRING
+
+    def serialize(self, value: tuple[int, int]) -> str:
+        return f"{value[0]}:{value[1]}"
+
+    def deserialize(self, value: str) -> tuple[int, int]:
+        return _pair(value)
+
+
+class QuantitiesAttribute(Attribute[dict[int, int]]):
+    """Quantities by basket line: `0*2 3*1`."""
+
+    attr_type = STRING
+
+    def serialize(self, value: dict[int, int]) -> str:
+        return " ".join(f"{line}*{quantity}" for line, quantity in value.items())
+
+    def deserialize(self, value: str) -> dict[int, int]:
+        parts = (part.split("*") for part in value.split())
+        return {int(line): int(quantity) for line, quantity in parts}
+
+
+class ReversalAttribute(Attribute[Reversal]):
+    """What a return came to: amount, and points taken, owed and written off: `1290 10 2 0`."""
+
+    attr_type = STRING
+
+    def serialize(self, value: Reversal) -> str:
+        return f"{value.amount_minor} {value.taken} {value.debt} {value.written_off}"
+
+    def deserialize(self, value: str) -> Reversal:
+        return Reversal(*map(int, value.split()))
+
+
+class ClosingsAttribute(Attribute[tuple[tuple[str, int], ...]]):
+    """Sequences of closing records and their accounts: `17@01J… 3@01K…`."""
+
+    attr_type = STRING
+
+    def serialize(self, value: tuple[tuple[str, int], ...]) -> str:
+        return " ".join(f"{seq}@{account}" for account, seq in value)
+
+    def deserialize(self, value: str) -> tuple[tuple[str, int], ...]:
+        parts = (part.partition("@") for part in value.split())
+        return tuple((account, int(seq)) for seq, _, account in parts)
 
 
 class EntriesAttribute(Attribute[tuple[Entry, ...]]):
@@ -119,11 +196,10 @@ class RefusalAttribute(Attribute[Refusal]):
     attr_type = LIST
 
     def serialize(self, value: Refusal) -> list[Any]:
-        return [{"S": text} for text in (value.code, value.message, *value.field)]
+        return _refusal_texts(value)
 
     def deserialize(self, value: list[Any]) -> Refusal:
-        code, message, *field = (element["S"] for element in value)
-        return Refusal.restore(code, message, tuple(field))
+        return _refusal(value)
 
 
 class Row(Model):
@@ -143,6 +219,12 @@ class RecordRow(Row):
     entries = EntriesAttribute(attr_name="e")
     buckets = BucketsAttribute(attr_name="b", null=True)
     pending = PendingAttribute(attr_name="p", null=True)
+    holds = HoldsAttribute(attr_name="o", null=True)
+    debt = NumberAttribute(attr_name="d", null=True)
+    status = UnicodeAttribute(attr_name="s", null=True)
+    sent = PairAttribute(attr_name="g", null=True)
+    merged = UnicodeAttribute(attr_name="m", null=True)
+    hash = BinaryAttribute(attr_name=chain.HASH_ATTRIBUTE, null=True, legacy_encoding=False)
 
 
 class ProfileRow(Row):
@@ -154,24 +236,61 @@ class ProfileRow(Row):
     email = UnicodeAttribute(attr_name="em", null=True)
     phone = UnicodeAttribute(attr_name="ph", null=True)
     card_number = UnicodeAttribute(attr_name="cd", null=True)
+    login = UnicodeAttribute(attr_name="lg", null=True)
 
 
 class ClaimRow(Row):
     """K: the memory of a key."""
 
-    account = UnicodeAttribute(attr_name="a")
-    seq_seen = NumberAttribute(attr_name="s")
-    fingerprint = BinaryAttribute(attr_name="f", legacy_encoding=False)
+    account = UnicodeAttribute(attr_name="a", null=True)
+    seq_seen = NumberAttribute(attr_name="s", null=True)
+    # A claim that only waits for its purchase has none: conditions ask for it.
+    fingerprint = BinaryAttribute(attr_name="f", null=True, legacy_encoding=False)
     at = InstantAttribute(attr_name="at")
     basket = BasketAttribute(attr_name="d", null=True)
     refusal = RefusalAttribute(attr_name="r", null=True)
+    had_returns = NumberAttribute(attr_name="w", null=True)
+    followed = ClosingsAttribute(attr_name="p", null=True)
     ttl = NumberAttribute(attr_name="ttl", null=True)
 
 
-class LookupRow(Row):
-    """U: the account a unique value leads to."""
+class ReturnRow(Row):
+    """R: a return, beside the claim of its purchase."""
 
-    account = UnicodeAttribute(attr_name="a")
+    fingerprint = BinaryAttribute(attr_name="f", legacy_encoding=False)
+    at = InstantAttribute(attr_name="at")
+    lines = QuantitiesAttribute(attr_name="l", null=True)
+    amount_minor = NumberAttribute(attr_name="m", null=True)
+    currency = UnicodeAttribute(attr_name="cu", null=True)
+    occurred_at = InstantAttribute(attr_name="oc", null=True)
+    reason = UnicodeAttribute(attr_name="rs", null=True)
+    member = UnicodeAttribute(attr_name="w", null=True)
+    account = UnicodeAttribute(attr_name="a", null=True)
+    seq = NumberAttribute(attr_name="s", null=True)
+    reversal = ReversalAttribute(attr_name="p", null=True)
+    refusal = RefusalAttribute(attr_name="r", null=True)
+
+
+class EndRow(Row):
+    """C: how a redemption ended."""
+
+    kind = UnicodeAttribute(attr_name="k")
+    key = UnicodeAttribute(attr_name="i")
+    at = InstantAttribute(attr_name="at")
+
+
+class NoteRow(Row):
+    """A: a note of staff."""
+
+    text = UnicodeAttribute(attr_name="tx")
+    salt = BinaryAttribute(attr_name="sa", legacy_encoding=False)
+
+
+class LookupRow(Row):
+    """U: the account a unique value leads to. One that was given up leads nowhere, until TTL or a new owner takes it."""
+
+    account = UnicodeAttribute(attr_name="a", null=True)
+    ttl = NumberAttribute(attr_name="ttl", null=True)
 
 
 class DueRow(Row):
@@ -187,19 +306,43 @@ class ProgramRow(Row):
 
 
 def record_item(record: Record) -> Item:
-    """A record as its item. Empty pots are left out."""
+    """A record as its item, chained to the record before. Empty pots are left out."""
+    state = record.state
     row = RecordRow(keys.account(record.account), keys.entry(record.seq))
     row.entries = record.entries
-    row.buckets = record.state.buckets or None
-    row.pending = record.state.pending or None
-    return row.serialize()
+    row.buckets = state.buckets or None
+    row.pending = state.pending or None
+    row.holds = state.holds or None
+    row.debt = state.debt or None
+    row.status = None if state.status is Status.ACTIVE else _STATUSES[state.status]
+    row.sent = state.sent if state.sent[1] else None
+    row.merged = " ".join(state.merged) or None
+    item = row.serialize()
+    return {**item, chain.HASH_ATTRIBUTE: {"B": chain.hash_of(item, record.prior)}}
 
 
 def record_from(item: Item) -> Record:
     """The record of an item. The state's time is that of its last entry: a record ends where its entries end."""
-    row = RecordRow.from_raw_data(item)
-    state = State(at=row.entries[-1].at, buckets=row.buckets or {}, pending=row.pending or {})
-    return Record(row.pk[2:], keys.sequence(row.sk), row.entries, state)
+    # Not through the model, which takes three times as long: every screen reads a page of records.
+    entries = RecordRow.entries.deserialize(item["e"]["L"])
+    status = _stored(item, RecordRow.status)
+    state = State(
+        at=entries[-1].at,
+        buckets=_stored(item, RecordRow.buckets) or {},
+        pending=_stored(item, RecordRow.pending) or {},
+        holds=_stored(item, RecordRow.holds) or {},
+        debt=int(_stored(item, RecordRow.debt) or 0),
+        status=_STATUS_OF[status] if status else Status.ACTIVE,
+        sent=_stored(item, RecordRow.sent) or (0, 0),
+        merged=tuple((_stored(item, RecordRow.merged) or "").split()),
+    )
+    account, seq = item["PK"]["S"][2:], keys.sequence(item["SK"]["S"])
+    return Record(account, seq, entries, state, hash=_stored(item, RecordRow.hash) or b"")
+
+
+def _stored(item: Item, attribute: Attribute[T]) -> T | None:
+    value = item.get(attribute.attr_name)
+    return attribute.deserialize(value[attribute.attr_type]) if value else None
 
 
 def profile_item(account: str, profile: Profile) -> Item:
@@ -213,6 +356,7 @@ def profile_item(account: str, profile: Profile) -> Item:
         email=profile.email,
         phone=profile.phone,
         card_number=profile.card_number,
+        login=profile.login,
     ).serialize()
 
 
@@ -226,6 +370,7 @@ def profile_from(item: Item) -> Profile:
         email=row.email,
         phone=row.phone,
         card_number=row.card_number,
+        login=row.login,
     )
 
 
@@ -234,12 +379,14 @@ def claim_item(claim: Claim) -> Item:
     return ClaimRow(
         keys.claim(claim.key),
         keys.CLAIM,
-        account=claim.account,
-        seq_seen=claim.seq_seen,
-        fingerprint=claim.fingerprint,
+        account=claim.account or None,
+        seq_seen=claim.seq_seen or None,
+        fingerprint=claim.fingerprint or None,
         at=claim.at,
         basket=claim.basket,
         refusal=claim.refusal,
+        had_returns=1 if claim.had_returns else None,
+        followed=claim.followed or None,
         ttl=int(claim.expires_at.timestamp()) if claim.expires_at else None,
     ).serialize()
 
@@ -249,14 +396,82 @@ def claim_from(item: Item) -> Claim:
     row = ClaimRow.from_raw_data(item)
     return Claim(
         key=_key(row.pk[2:]),
-        account=row.account,
-        seq_seen=int(row.seq_seen),
-        fingerprint=row.fingerprint,
+        account=row.account or "",
+        seq_seen=int(row.seq_seen or 0),
+        fingerprint=row.fingerprint or b"",
         at=row.at,
         basket=row.basket,
         refusal=row.refusal,
         expires_at=datetime.fromtimestamp(int(row.ttl), UTC) if row.ttl else None,
+        had_returns=bool(row.had_returns),
+        followed=row.followed or (),
     )
+
+
+def return_item(booked: PurchaseReturn) -> Item:
+    """A return as its item."""
+    return ReturnRow(
+        keys.claim(booked.purchase),
+        keys.purchase_return(booked.id),
+        fingerprint=booked.fingerprint,
+        at=booked.at,
+        lines=booked.lines or None,
+        amount_minor=booked.amount_minor,
+        currency=booked.currency,
+        occurred_at=booked.occurred_at,
+        reason=booked.reason,
+        member=booked.member or None,
+        account=booked.account or None,
+        seq=booked.seq or None,
+        reversal=booked.reversal,
+        refusal=booked.refusal,
+    ).serialize()
+
+
+def return_from(item: Item) -> PurchaseReturn:
+    """The return of an item."""
+    row = ReturnRow.from_raw_data(item)
+    return PurchaseReturn(
+        purchase=_key(row.pk[2:]),
+        id=row.sk[2:],
+        fingerprint=row.fingerprint,
+        at=row.at,
+        lines=row.lines or {},
+        amount_minor=None if row.amount_minor is None else int(row.amount_minor),
+        currency=row.currency,
+        occurred_at=row.occurred_at,
+        reason=row.reason,
+        member=row.member or "",
+        account=row.account or "",
+        seq=int(row.seq or 0),
+        reversal=row.reversal,
+        refusal=row.refusal,
+    )
+
+
+def end_item(end: End) -> Item:
+    """The end of a redemption as its item."""
+    return EndRow(
+        keys.account(end.account), keys.end(end.seq, end.index), kind=_KINDS[end.kind], key=str(end.key), at=end.at
+    ).serialize()
+
+
+def end_from(item: Item) -> End:
+    """The end of a redemption of an item."""
+    row = EndRow.from_raw_data(item)
+    seq, _, index = row.sk[2:].partition(".")
+    return End(row.pk[2:], int(seq), int(index), _KIND_OF[row.kind], _key(row.key), row.at)
+
+
+def note_item(account: str, note: Note) -> Item:
+    """A note of staff as its item."""
+    return NoteRow(keys.account(account), keys.note(note.digest), text=note.text, salt=note.salt).serialize()
+
+
+def note_from(item: Item) -> Note:
+    """The note of an item."""
+    row = NoteRow.from_raw_data(item)
+    return Note(row.text, row.salt, bytes.fromhex(row.sk.rpartition("#")[2]))
 
 
 def _millis(instant: datetime) -> int:
@@ -273,7 +488,12 @@ _MILLISECOND = datetime.resolution * 1_000
 
 
 def _line_text(line: Line) -> str:
-    bucket = f"{line.matures}.{line.expires}" if line.matures else str(line.expires)
+    # `20850`, pending `20600.20850`, held `17/20850`, debt `d`.
+    bucket = "d" if line.expires == DEBT else str(line.expires)
+    if line.matures:
+        bucket = f"{line.matures}.{bucket}"
+    elif line.hold:
+        bucket = f"{line.hold}/{bucket}"
     return f"{bucket}{line.points:+d}"
 
 
@@ -282,9 +502,22 @@ def _lines(text: str) -> list[Line]:
     for part in text.split():
         at = max(part.rfind("+"), part.rfind("-"))
         bucket, points = part[:at], int(part[at:])
-        matures, dot, expires = bucket.partition(".")
-        lines.append(Line(int(expires), points, int(matures)) if dot else Line(int(bucket), points))
+        if bucket.isdecimal():
+            lines.append(Line(int(bucket), points))
+        elif bucket == "d":
+            lines.append(Line(DEBT, points))
+        elif "/" in bucket:
+            number, _, expires = bucket.partition("/")
+            lines.append(Line(int(expires), points, hold=int(number)))
+        else:
+            matures, _, expires = bucket.partition(".")
+            lines.append(Line(int(expires), points, int(matures)))
     return lines
+
+
+def _pair(text: str) -> tuple[int, int]:
+    first, _, second = text.partition(":")
+    return int(first), int(second)
 
 
 def _explanation_text(explanation: Explanation) -> str:
@@ -296,6 +529,15 @@ def _explanation(text: str) -> Explanation:
     rule, _, numbers = text.partition("=")
     points, at, basis = numbers.partition("@")
     return Explanation(rule, int(points), int(basis) if at else None)
+
+
+def _refusal_texts(refusal: Refusal) -> list[Any]:
+    return [{"S": text} for text in (refusal.code, refusal.message, *refusal.field)]
+
+
+def _refusal(texts: list[Any]) -> Refusal:
+    code, message, *field = (element["S"] for element in texts)
+    return Refusal.restore(code, message, tuple(field))
 
 
 def _key(text: str) -> Key:
@@ -311,8 +553,28 @@ _KINDS = {
     EntryKind.ADJUSTMENT: "A",
     EntryKind.MATURITY: "M",
     EntryKind.EXPIRY: "X",
+    EntryKind.RETURN: "B",
+    EntryKind.CANCELLATION: "N",
+    EntryKind.HOLD: "H",
+    EntryKind.CAPTURE: "C",
+    EntryKind.RELEASE: "L",
+    EntryKind.LAPSE: "Z",
+    EntryKind.TRANSFER_OUT: "G",
+    EntryKind.TRANSFER_IN: "E",
+    EntryKind.DEBT_PAYMENT: "D",
+    EntryKind.UPDATE: "I",
+    EntryKind.BLOCK: "K",
+    EntryKind.UNBLOCK: "U",
+    EntryKind.CLOSURE: "Q",
+    EntryKind.MERGE: "W",
+    EntryKind.UNMERGE: "V",
+    EntryKind.MERGED: "Y",
+    EntryKind.REOPENING: "O",
+    EntryKind.REFUSED: "F",
 }
 _KIND_OF = {letter: kind for kind, letter in _KINDS.items()}
+_STATUSES = {Status.BLOCKED: "B", Status.CLOSED: "C", Status.MERGED: "M"}
+_STATUS_OF = {letter: status for status, letter in _STATUSES.items()}
 
 
 def _entry_to_map(entry: Entry) -> Item:
@@ -335,6 +597,16 @@ def _entry_to_map(entry: Entry) -> Item:
         fields["w"] = {"S": f"{entry.reward[1]}#{entry.reward[0]}"}
     if entry.terms is not None:
         fields["v"] = {"N": str(entry.terms)}
+    if entry.lapses_at is not None:
+        fields["z"] = {"N": str(_millis(entry.lapses_at))}
+    if entry.cause is not None:
+        fields["ca"] = {"S": f"{entry.cause[0]}:{entry.cause[1]}"}
+    if entry.peer is not None:
+        fields["p"] = {"S": f"{entry.peer[1]}@{entry.peer[0]}"}
+    if entry.note is not None:
+        fields["n"] = {"S": entry.note.hex()}
+    if entry.refusal is not None:
+        fields["r"] = {"L": _refusal_texts(entry.refusal)}
     for name, text in (
         ("u", entry.actor),
         ("lo", entry.location),
@@ -352,7 +624,9 @@ def _entry_from_map(fields: Item) -> Entry:
         value = fields.get(name)
         return value["S"] if value else None
 
-    occurred, money, reward, terms = fields.get("o"), text("m"), text("w"), fields.get("v")
+    occurred, money, reward, terms, lapses = fields.get("o"), text("m"), text("w"), fields.get("v"), fields.get("z")
+    cause, peer, note, refusal = text("ca"), text("p"), text("n"), fields.get("r")
+    peer_seq, _, peer_account = (peer or "").partition("@")
     lines, explanation, key = text("l"), text("x"), text("i")
     version, _, reward_id = (reward or "").partition("#")
     return Entry(
@@ -371,4 +645,9 @@ def _entry_from_map(fields: Item) -> Entry:
         code=text("c"),
         reason=text("rs"),
         terms=int(terms["N"]) if terms else None,
+        lapses_at=_instant(lapses["N"]) if lapses else None,
+        cause=_pair(cause) if cause else None,
+        peer=(peer_account, int(peer_seq)) if peer else None,
+        note=bytes.fromhex(note) if note else None,
+        refusal=_refusal(refusal["L"]) if refusal else None,
     )

@@ -6,6 +6,9 @@
 | the history, page by page        | `M#<acct>`              | `E#<seq>`             | Query, `E#` ≤ cursor, descending       |
 | member, account, n newest entries| `M#<acct>`              | `P`, `E#<seq>`        | Query, descending, n + 2 (`P` > `E#…`) |
 | what a key was answered          | `K#<source>:<key>`      | `K`                   | the failed put returns it; GetItem     |
+| the returns of a purchase        | `K#<source>:<purchase>` | `R#<return id>`       | Query, begins_with `R#`                |
+| how a redemption ended           | `M#<acct>`              | `C#<seq>.<index>`     | the failed put returns it; GetItem     |
+| a note of staff about an entry   | `M#<acct>`              | `A#N#<its hash>`      | GetItem                               |
 | the account of a contact, login… | `U#<kind>#<hmac>`       | `U`                   | GetItem                               |
 | who has something due on a day   | `D#<day>#<shard>`       | `<acct>`              | Query a shard                         |
 | every member                     | `DIR#<shard>`           | `<acct>`              | Query a shard                         |
@@ -20,7 +23,7 @@ import hashlib
 import hmac
 import zlib
 
-from domain.ledger import Key
+from domain.entries import Key
 
 PROFILE = "P"
 CLAIM = "K"
@@ -31,6 +34,7 @@ ENTRY_PREFIX = "E#"
 ENTRY_FIRST = "E#0000000000"
 ENTRY_LAST = "E#9999999999"
 VERSION_PREFIX = "V#"
+RETURN_PREFIX = "R#"
 
 
 def account(acct: str) -> str:
@@ -52,6 +56,21 @@ def claim(key: Key) -> str:
     """Partition of a claim. A source never holds a colon, so the first one ends it."""
     assert ":" not in key.source
     return f"K#{key.source}:{key.value}"
+
+
+def purchase_return(return_id: str) -> str:
+    """Sort key of a return, in the partition of its purchase's claim."""
+    return f"{RETURN_PREFIX}{return_id}"
+
+
+def end(seq: int, index: int) -> str:
+    """Sort key of the end of a redemption, in the partition of its account; before every entry."""
+    return f"C#{seq:010d}.{index}"
+
+
+def note(digest: bytes) -> str:
+    """Sort key of a note of staff, in the partition of the account it is about; before every entry."""
+    return f"A#N#{digest.hex()}"
 
 
 def lookup(kind: str, value: str, pepper: bytes) -> str:

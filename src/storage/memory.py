@@ -4,13 +4,16 @@ import hmac
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from domain.ledger import Claim, ClaimTaken, Contended, Home, Key, LookupTaken, Record
+from domain.entries import Claim, End, Key, Note, PurchaseReturn, Record
 from domain.members import Lookup, Profile
+from domain.store import NOTHING, Beside, ClaimTaken, Contended, EndTaken, Home, LookupTaken, ReturnTaken, Update
+from storage import chain, items
 
 
 class Memory:
-    """`domain.ledger.Store` in dictionaries under one lock: every method is atomic, every read is strong."""
+    """`domain.store.Store` in dictionaries under one lock: every method is atomic, every read is strong."""
 
     def __init__(self, *, pepper: bytes = b"in memory") -> None:
         self._pepper = pepper
@@ -19,6 +22,9 @@ class Memory:
         self._logs: dict[str, list[Record]] = {}
         self._profiles: dict[str, Profile] = {}
         self._lookups: dict[Lookup, str] = {}
+        self._returns: dict[tuple[Key, str], PurchaseReturn] = {}
+        self._ends: dict[tuple[str, int, int], End] = {}
+        self._notes: dict[tuple[str, bytes], Note] = {}
         self.due: set[tuple[int, str]] = set()
 
     def find_account(self, lookup: Lookup, *, strong: bool = False) -> str | None:
@@ -42,29 +48,82 @@ class Memory:
     def claim(self, key: Key) -> Claim | None:
         return self._claims.get(key)
 
-    def append(self, claim: Claim, record: Record, *, due: Iterable[int] = ()) -> None:
+    def returns(self, purchase: Key) -> Sequence[PurchaseReturn]:
         with self._lock:
-            self._require_unclaimed(claim)
-            log = self._logs.setdefault(record.account, [])
-            if record.seq <= len(log):
-                raise Contended
-            assert record.seq == len(log) + 1, "a record was appended beyond the head"
-            self._claims[claim.key] = claim
-            log.append(record)
-            self.due.update((day, record.account) for day in due)
+            found = [each for (key, _), each in self._returns.items() if key == purchase]
+        return sorted(found, key=lambda each: (each.at, each.id))
 
-    def refuse(self, claim: Claim) -> None:
+    def end(self, account: str, seq: int, index: int) -> End | None:
+        return self._ends.get((account, seq, index))
+
+    def note(self, account: str, digest: bytes) -> Note | None:
+        return self._notes.get((account, digest))
+
+    def remember(self, claim: Claim) -> None:
         with self._lock:
             self._require_unclaimed(claim)
             self._claims[claim.key] = claim
+
+    def complete(self, claim: Claim) -> None:
+        with self._lock:
+            taken = self._claims.get(claim.key)
+            assert taken is not None, "the condition failed, and nothing is there"
+            if not taken.is_parked:
+                raise ClaimTaken(taken)
+            self._claims[claim.key] = claim
+
+    def park(self, waiting: PurchaseReturn) -> None:
+        with self._lock:
+            claim = self._claims.get(waiting.purchase)
+            if claim is not None and not claim.is_parked:
+                raise ClaimTaken(claim)
+            self.refuse_return(waiting)
+            self._claims[waiting.purchase] = Claim(waiting.purchase, "", 0, b"", waiting.at)
+
+    def refuse_return(self, refused: PurchaseReturn) -> None:
+        with self._lock:
+            self._require_not_returned(refused)
+            self._returns[refused.purchase, refused.id] = refused
+
+    def note_due(self, account: str, due: Iterable[int]) -> None:
+        with self._lock:
+            self.due.update((day, account) for day in due)
+
+    def keep_note(self, account: str, note: Note) -> None:
+        self._notes[account, note.digest] = note
+
+    def append(self, record: Record, beside: Beside = NOTHING) -> None:
+        with self._lock:
+            records = (record, *beside.records)
+            assert len({each.account for each in records}) == len(records), "an account moves once in a transaction"
+            for each in records:
+                log = self._logs.get(each.account, [])
+                if each.seq <= len(log):
+                    raise Contended
+                assert each.seq == len(log) + 1, "a record was appended beyond the head"
+                assert each.prior == (log[-1].hash if log else b""), "a record was chained to another one than the head"
+            if beside.booked is not None:
+                self._require_not_returned(beside.booked)
+            end = beside.end
+            if end is not None and (taken := self._ends.get((end.account, end.seq, end.index))):
+                raise EndTaken(taken)
+            if beside.update is not None:
+                self._change(beside.update)
+            if beside.booked is not None:
+                self._returns[beside.booked.purchase, beside.booked.id] = beside.booked
+            if end is not None:
+                self._ends[end.account, end.seq, end.index] = end
+            for each in records:
+                # What its item would hash to costs more than all the rest, and who wants to know can ask for it (`chained`).
+                # Here it is enough that no two records have the same.
+                self._logs.setdefault(each.account, []).append(replace(each, hash=_mark(each)))
 
     def enroll(self, claim: Claim, record: Record, profile: Profile, lookups: Sequence[Lookup]) -> None:
         with self._lock:
             self._require_unclaimed(claim)
-            for lookup in lookups:
-                if lookup in self._lookups:
-                    raise LookupTaken(lookup)
-            self.append(claim, record)
+            self._require_nobodys(lookups)
+            self.append(record)
+            self._claims[claim.key] = claim
             self._profiles[record.account] = profile
             self._lookups.update(dict.fromkeys(lookups, record.account))
 
@@ -74,7 +133,42 @@ class Memory:
     def pause(self, attempt: int) -> None:
         time.sleep(0)
 
+    def _change(self, update: Update) -> None:
+        self._require_nobodys(update.gained)
+        if update.account not in self._profiles or any(
+            self._lookups.get(lookup) != update.account for lookup in update.given_up
+        ):
+            raise Contended
+        for lookup in update.given_up:
+            del self._lookups[lookup]
+        self._lookups.update(dict.fromkeys(update.gained, update.account))
+        self._profiles[update.account] = update.profile
+
     def _require_unclaimed(self, claim: Claim) -> None:
         taken = self._claims.get(claim.key)
         if taken is not None:
             raise ClaimTaken(taken)
+
+    def _require_not_returned(self, booked: PurchaseReturn) -> None:
+        taken = self._returns.get((booked.purchase, booked.id))
+        if taken is not None:
+            raise ReturnTaken(taken)
+
+    def _require_nobodys(self, lookups: Sequence[Lookup]) -> None:
+        for lookup in lookups:
+            if lookup in self._lookups:
+                raise LookupTaken(lookup)
+
+
+def chained(log: Iterable[Record]) -> list[Record]:
+    """A whole log with the hashes that its items have on a table."""
+    prior, found = b"", []
+    for record in log:
+        prior_of = replace(record, prior=prior)
+        prior = items.record_item(prior_of)[chain.HASH_ATTRIBUTE]["B"]
+        found.append(replace(prior_of, hash=prior))
+    return found
+
+
+def _mark(record: Record) -> bytes:
+    return f"{record.account}#{record.seq}".encode()

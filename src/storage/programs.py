@@ -34,6 +34,7 @@ class Programs:
         self._fresh_s = fresh_s
         self._clock = clock
         self._current: Program | None = None
+        self._versions: dict[int, Program] = {}
         self._read_at = -fresh_s
 
     def current(self) -> Program | None:
@@ -43,6 +44,20 @@ class Programs:
             self._current = self._newest()
             self._read_at = now
         return self._current
+
+    def version(self, number: int) -> Program | None:
+        """The program as it was published under a number; it never changes, so it is read once."""
+        if number not in self._versions:
+            found = self._call(
+                "GetItem",
+                {"Key": {"PK": {"S": keys.CONFIG}, "SK": {"S": keys.version(number)}}, "ConsistentRead": True},
+            ).get("Item")
+            if found is None:
+                return None
+            if len(self._versions) >= limits.PROGRAMS_KEPT_MAX:
+                self._versions.clear()
+            self._versions[number] = _program(found)
+        return self._versions[number]
 
     def publish(self, program: Program) -> Program:
         """Makes `program` the one in force, as the version after the newest. Publishing what is in force changes nothing.
@@ -78,10 +93,12 @@ class Programs:
                 "ConsistentRead": strong,
             },
         )["Items"]
-        if not found:
-            return None
-        return programs.restored(json.loads(items.ProgramRow.from_raw_data(found[0]).document))
+        return _program(found[0]) if found else None
 
     def _call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         result: dict[str, Any] = self._connection.dispatch(operation, {"TableName": self._table, **request})
         return result
+
+
+def _program(item: items.Item) -> Program:
+    return programs.restored(json.loads(items.ProgramRow.from_raw_data(item).document))

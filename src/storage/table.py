@@ -1,4 +1,5 @@
-"""The store on DynamoDB. Every method is one request, but for the bounded retries of the client itself."""
+"""The store on DynamoDB. Every method is one request, but for the bounded retries of the client itself; only days to note, and
+returns beyond a megabyte, take one each."""
 
 import hmac
 import math
@@ -8,22 +9,16 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClientError
+from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnection
 from pynamodb.connection import Connection
 from pynamodb.exceptions import VerboseClientError
 
 from domain import days, limits
-from domain.ledger import (
-    Claim,
-    ClaimTaken,
-    Contended,
-    Home,
-    Key,
-    LookupTaken,
-    Record,
-)
+from domain.entries import Claim, End, Key, Note, PurchaseReturn, Record
 from domain.members import Lookup, Profile
 from domain.refusals import OutcomeUnknown
+from domain.store import NOTHING, Beside, ClaimTaken, Contended, EndTaken, Home, LookupTaken, ReturnTaken, Update
 from storage import items, keys
 from storage.items import Item
 
@@ -43,13 +38,26 @@ _BUSY = frozenset(
         "ServiceUnavailable",
     }
 )
-# The failed put is the read: the old item comes back with the refusal.
-_PUT_IF_NEW = {"ConditionExpression": "attribute_not_exists(PK)", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
-_PAUSE_FIRST_S, _PAUSE_MAX_S = 0.01, 0.4
+
+
+def _put_if(condition: str) -> dict[str, str]:
+    # The failed put is the read: the old item comes back with the refusal.
+    return {"ConditionExpression": condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+
+
+_IF_NEW = _put_if("attribute_not_exists(PK)")
+# A claim without a fingerprint waits for its purchase (`Claim.is_parked`).
+_IF_PARKED = _put_if("attribute_exists(PK) AND attribute_not_exists(f)")
+_IF_NOT_COMPLETE = _put_if("attribute_not_exists(f)")
+# A look-up that was given up has no account.
+_IF_NOBODYS = _put_if("attribute_not_exists(a)")
+# Full jitter. The cap lets a hundred writers of one account take turns: with n writers and a window of w between reading and
+# writing, about n times w between attempts keeps most of them from being in vain.
+_PAUSE_FIRST_S, _PAUSE_GROWTH, _PAUSE_MAX_S = 0.03, 3, 4.0
 
 
 class Table:
-    """`domain.ledger.Store` on one DynamoDB table.
+    """`domain.store.Store` on one DynamoDB table.
 
     `pepper` keys the hashes of look-ups; `shards` is how many partitions a day's due rows and the directory are spread over.
     Both stay what they were when the table got its first member. `deadline` is when contending stops, on the monotonic clock.
@@ -72,7 +80,8 @@ class Table:
 
     def find_account(self, lookup: Lookup, *, strong: bool = False) -> str | None:
         item = self._get(keys.lookup(lookup.kind, lookup.value, self._pepper), keys.LOOKUP, strong=strong)
-        return items.LookupRow.from_raw_data(item).account if item else None
+        account: str | None = items.LookupRow.from_raw_data(item).account if item else None
+        return account
 
     def head(self, account: str, *, strong: bool = False) -> Record | None:
         found = self._entries(account, keys.ENTRY_FIRST, keys.ENTRY_LAST, limit=1, strong=strong)
@@ -103,43 +112,109 @@ class Table:
         item = self._get(keys.claim(key), keys.CLAIM, strong=True)
         return items.claim_from(item) if item else None
 
+    def returns(self, purchase: Key) -> Sequence[PurchaseReturn]:
+        request: dict[str, Any] = {
+            "KeyConditionExpression": "PK = :p AND begins_with(SK, :r)",
+            "ExpressionAttributeValues": {":p": {"S": keys.claim(purchase)}, ":r": {"S": keys.RETURN_PREFIX}},
+            "ConsistentRead": True,
+        }
+        # To the end, however many pages that takes: a return that is overlooked here would be given back twice.
+        page = self._call("Query", request)
+        found: list[Item] = page["Items"]
+        while "LastEvaluatedKey" in page:
+            page = self._call("Query", {**request, "ExclusiveStartKey": page["LastEvaluatedKey"]})
+            found += page["Items"]
+        return sorted(map(items.return_from, found), key=lambda each: (each.at, each.id))
+
+    def end(self, account: str, seq: int, index: int) -> End | None:
+        item = self._get(keys.account(account), keys.end(seq, index), strong=True)
+        return items.end_from(item) if item else None
+
+    def note(self, account: str, digest: bytes) -> Note | None:
+        item = self._get(keys.account(account), keys.note(digest), strong=True)
+        return items.note_from(item) if item else None
+
     # --- writes --------------------------------------------------------------------------------------------------------
 
-    def append(self, claim: Claim, record: Record, *, due: Iterable[int] = ()) -> None:
-        shard = keys.shard(record.account, self._shards)
-        notes = [items.DueRow(keys.due(day, shard), record.account, ttl=_forget_after(day)).serialize() for day in due]
-        reasons = self._transact([items.claim_item(claim), items.record_item(record)], notes)
+    def remember(self, claim: Claim) -> None:
+        self._claim({"Item": items.claim_item(claim), **_IF_NEW})
+
+    def complete(self, claim: Claim) -> None:
+        self._claim({"Item": items.claim_item(claim), **_IF_PARKED})
+
+    def park(self, waiting: PurchaseReturn) -> None:
+        parked = Claim(key=waiting.purchase, account="", seq_seen=0, fingerprint=b"", at=waiting.at)
+        reasons = self._transact(
+            [
+                {"Item": items.claim_item(parked), **_IF_NOT_COMPLETE},
+                {"Item": items.return_item(waiting), **_IF_NEW},
+            ]
+        )
         if reasons:
             self._raise_if_claimed(reasons[0])
+            self._raise_if_returned(reasons[1])
             raise Contended
 
-    def refuse(self, claim: Claim) -> None:
-        try:
-            self._call("PutItem", {"Item": items.claim_item(claim), **_PUT_IF_NEW})
-        except VerboseClientError as error:
-            response = _response(error)
-            if response["Error"]["Code"] == "ConditionalCheckFailedException":
-                raise ClaimTaken(items.claim_from(response["Item"])) from error
-            if response["Error"]["Code"] == "TransactionConflictException":
-                # A transaction on the same key is on its way; the retry finds its answer.
-                raise Contended from error
-            raise
+    def refuse_return(self, refused: PurchaseReturn) -> None:
+        old = self._put({"Item": items.return_item(refused), **_IF_NEW})
+        if old is not None:
+            raise ReturnTaken(items.return_from(old))
+
+    def note_due(self, account: str, due: Iterable[int]) -> None:
+        shard = keys.shard(account, self._shards)
+        for day in due:
+            row = items.DueRow(keys.due(day, shard), account, ttl=_forget_after(day))
+            self._call("PutItem", {"Item": row.serialize()})
+
+    def keep_note(self, account: str, note: Note) -> None:
+        self._call("PutItem", {"Item": items.note_item(account, note)})
+
+    def append(self, record: Record, beside: Beside = NOTHING) -> None:
+        put = {"Item": items.record_item(record), **_IF_NEW}
+        if not beside:
+            if self._put(put) is not None:
+                raise Contended
+            return
+        accounts = {record.account, *(other.account for other in beside.records)}
+        assert len(accounts) == 1 + len(beside.records), "an account moves once in a transaction"
+        puts = [put, *({"Item": items.record_item(other), **_IF_NEW} for other in beside.records)]
+        records = len(puts)
+        if beside.booked is not None:
+            puts.append({"Item": items.return_item(beside.booked), **_IF_NEW})
+        if beside.end is not None:
+            puts.append({"Item": items.end_item(beside.end), **_IF_NEW})
+        gained = len(puts)
+        if beside.update is not None:
+            puts += self._update(beside.update)
+        reasons = self._transact(puts)
+        if not reasons:
+            return
+        if all(reason.get("Code") == "None" for reason in reasons[:records]):
+            if beside.booked is not None:
+                self._raise_if_returned(reasons[records])
+            if beside.end is not None and reasons[gained - 1].get("Code") == "ConditionalCheckFailed":
+                raise EndTaken(items.end_from(reasons[gained - 1]["Item"]))
+            if beside.update is not None:
+                self._raise_if_owned(beside.update.gained, reasons[gained:])
+        raise Contended
 
     def enroll(self, claim: Claim, record: Record, profile: Profile, lookups: Sequence[Lookup]) -> None:
         shard = keys.shard(record.account, self._shards)
-        rows = [
-            items.claim_item(claim),
-            *(self._lookup_item(lookup, record.account) for lookup in lookups),
+        others = [
             items.record_item(record),
             items.profile_item(record.account, profile),
             items.Row(keys.directory(shard), record.account).serialize(),
         ]
-        reasons = self._transact(rows)
+        reasons = self._transact(
+            [
+                {"Item": items.claim_item(claim), **_IF_NEW},
+                *(self._lookup_put(lookup, record.account) for lookup in lookups),
+                *({"Item": item, **_IF_NEW} for item in others),
+            ]
+        )
         if reasons:
             self._raise_if_claimed(reasons[0])
-            for lookup, reason in zip(lookups, reasons[1:], strict=False):
-                if reason.get("Code") == "ConditionalCheckFailed":
-                    raise LookupTaken(lookup)
+            self._raise_if_owned(lookups, reasons[1:])
             raise Contended
 
     def digest(self, text: bytes) -> bytes:
@@ -148,14 +223,45 @@ class Table:
     def pause(self, attempt: int) -> None:
         if time.monotonic() > self._deadline:
             raise OutcomeUnknown("The account is too busy; whether this happened is unknown. Retry with the same key.")
-        time.sleep(random.uniform(0, min(_PAUSE_MAX_S, _PAUSE_FIRST_S * 2 ** min(attempt, 10))))  # noqa: S311 (spreading, not secrecy)
+        time.sleep(random.uniform(0, min(_PAUSE_MAX_S, _PAUSE_FIRST_S * _PAUSE_GROWTH ** min(attempt, 10))))  # noqa: S311 (spreading, not secrecy)
 
     # --- requests ------------------------------------------------------------------------------------------------------
 
-    def _lookup_item(self, lookup: Lookup, account: str) -> Item:
-        return items.LookupRow(
-            keys.lookup(lookup.kind, lookup.value, self._pepper), keys.LOOKUP, account=account
-        ).serialize()
+    def _lookup_put(self, lookup: Lookup, account: str) -> dict[str, Any]:
+        row = items.LookupRow(keys.lookup(lookup.kind, lookup.value, self._pepper), keys.LOOKUP, account=account)
+        return {"Item": row.serialize(), **_IF_NOBODYS}
+
+    def _update(self, update: Update) -> list[dict[str, Any]]:
+        """Gained look-ups first. Whoever gives one up must still own it; TTL takes away what nobody wants again."""
+        ttl = int(time.time() + limits.LOOKUP_RETENTION.total_seconds())
+        puts = [self._lookup_put(lookup, update.account) for lookup in update.gained]
+        for lookup in update.given_up:
+            row = items.LookupRow(keys.lookup(lookup.kind, lookup.value, self._pepper), keys.LOOKUP, ttl=ttl)
+            owned = {"ConditionExpression": "a = :a", "ExpressionAttributeValues": {":a": {"S": update.account}}}
+            puts.append({"Item": row.serialize(), **owned})
+        profile = items.profile_item(update.account, update.profile)
+        return [*puts, {"Item": profile, "ConditionExpression": "attribute_exists(PK)"}]
+
+    def _claim(self, put: dict[str, Any]) -> None:
+        old = self._put(put)
+        if old is not None:
+            raise ClaimTaken(items.claim_from(old))
+
+    def _put(self, put: dict[str, Any]) -> Item | None:
+        """Puts one item on its condition; the item that is there when that fails."""
+        try:
+            self._call("PutItem", put)
+        except VerboseClientError as error:
+            response = _response(error)
+            if response["Error"]["Code"] == "ConditionalCheckFailedException":
+                assert "Item" in response, "the condition failed, and nothing is there"
+                old: Item = response["Item"]
+                return old
+            if response["Error"]["Code"] == "TransactionConflictException":
+                # A transaction on the same key is on its way; the retry finds its answer.
+                raise Contended from error
+            raise
+        return None
 
     def _call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         return self._send(operation, {"TableName": self._name, **request})
@@ -164,7 +270,7 @@ class Table:
         """One request with the client's own bounded retries. Refuses `OutcomeUnknown` when they end without an answer."""
         try:
             result: dict[str, Any] = self._connection.dispatch(operation, request)
-        except (HTTPClientError, EndpointConnectionError) as error:
+        except (HTTPClientError, NoConnection) as error:
             raise OutcomeUnknown("The store did not answer. Retry with the same key.") from error
         except VerboseClientError as error:
             if _response(error)["Error"]["Code"] in _BUSY:
@@ -200,16 +306,12 @@ class Table:
         )["Items"]
         return found
 
-    def _transact(self, rows: Sequence[Item], notes: Sequence[Item] = ()) -> list[dict[str, Any]]:
-        """Puts every row that is not there yet, and the notes whether they are or not, all or none.
-
-        Empty when written, else the cancellation reasons in the order of `rows`.
-        """
-        puts = [{"Put": {"TableName": self._name, "Item": row, **_PUT_IF_NEW}} for row in rows]
-        puts += [{"Put": {"TableName": self._name, "Item": note}} for note in notes]
+    def _transact(self, puts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Puts every item on its condition, all or none. Empty when written, else the cancellation reasons in order."""
         try:
             # The client's own request token covers its own retries only; what makes a write safe to repeat are the keys.
-            self._send("TransactWriteItems", {"TransactItems": puts})
+            request = {"TransactItems": [{"Put": {"TableName": self._name, **put}} for put in puts]}
+            self._send("TransactWriteItems", request)
         except VerboseClientError as error:
             response = _response(error)
             reasons: list[dict[str, Any]] = response.get("CancellationReasons", [])
@@ -222,6 +324,17 @@ class Table:
     def _raise_if_claimed(reason: dict[str, Any]) -> None:
         if reason.get("Code") == "ConditionalCheckFailed":
             raise ClaimTaken(items.claim_from(reason["Item"]))
+
+    @staticmethod
+    def _raise_if_returned(reason: dict[str, Any]) -> None:
+        if reason.get("Code") == "ConditionalCheckFailed":
+            raise ReturnTaken(items.return_from(reason["Item"]))
+
+    @staticmethod
+    def _raise_if_owned(lookups: Sequence[Lookup], reasons: Sequence[dict[str, Any]]) -> None:
+        for lookup, reason in zip(lookups, reasons, strict=False):
+            if reason.get("Code") == "ConditionalCheckFailed":
+                raise LookupTaken(lookup)
 
 
 def _response(error: VerboseClientError) -> dict[str, Any]:

@@ -4,15 +4,40 @@ It reads records and knows the calendar; it uses no rule of `domain.accounts` or
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from domain.accounts import State
+from domain.accounts import DEBT, Line, State, Status
 from domain.days import EPOCH_ORDINAL, NEVER
-from domain.ledger import Entry, EntryKind, Record
+from domain.entries import Entry, EntryKind, Record
 
-Bucket = tuple[int, int]  # (maturity day, or 0 for points that can be spent, expiry day)
+# Pot and days: ("pot", maturity day or number of a hold or 0, expiry day).
+Bucket = tuple[str, int, int]
+_TIME = {EntryKind.EXPIRY, EntryKind.MATURITY, EntryKind.LAPSE, EntryKind.DEBT_PAYMENT}
+# What moves points between pots of one account, and changes nothing in what it is worth.
+_INSIDE = {EntryKind.MATURITY, EntryKind.LAPSE, EntryKind.DEBT_PAYMENT, EntryKind.HOLD, EntryKind.RELEASE}
+# What takes points as the member asked, soonest-expiring first. A return has an order of its own, a merge takes everything.
+_SPENDING = {EntryKind.REDEMPTION, EntryKind.TRANSFER_OUT, EntryKind.HOLD}
+
+
+# What moves points between two accounts, and the other side of each.
+_OTHER_SIDE = {
+    EntryKind.TRANSFER_OUT: EntryKind.TRANSFER_IN,
+    EntryKind.MERGED: EntryKind.MERGE,
+    EntryKind.UNMERGE: EntryKind.REOPENING,
+}
+_BETWEEN = {*_OTHER_SIDE, *_OTHER_SIDE.values()}
+
+
+def bucket_of(line: Line) -> Bucket:
+    """The pot a line is about."""
+    if line.expires == DEBT:
+        return ("debt", 0, 0)
+    if line.hold:
+        return ("held", line.hold, line.expires)
+    return ("pending", line.matures, line.expires) if line.matures else ("live", 0, line.expires)
 
 
 def midnight_after(day: int, zone: ZoneInfo) -> datetime:
@@ -30,13 +55,15 @@ def check(log: Sequence[Record], zone: ZoneInfo, *, buckets_max: int = 60) -> No
     keys: list[object] = []
     for seq, record in enumerate(log, start=1):
         assert (record.seq, record.account) == (seq, log[0].account), "sequences are contiguous"
+        check_merged(log, seq)
         for entry in record.entries:
             assert entry.at >= moment, "time never runs backwards within an account"
             moment = entry.at
             check_entry(entry, held, zone)
             for line in entry.lines:
-                held[line.matures, line.expires] += line.points
-                assert held[line.matures, line.expires] >= 0, "no bucket goes below zero"
+                held[bucket_of(line)] += line.points
+                assert held[bucket_of(line)] >= 0 or line.expires == DEBT, "no bucket goes below zero"
+            assert held["debt", 0, 0] <= 0, "nobody pays more than they owe"
             assert entry.balance_after == spendable(held), "the balance after is that of the lines so far"
             if entry.kind is EntryKind.EXPIRY:
                 expired -= entry.points
@@ -45,12 +72,77 @@ def check(log: Sequence[Record], zone: ZoneInfo, *, buckets_max: int = 60) -> No
             else:
                 spent -= entry.points
             keys += [entry.key] if entry.key else []
-            assert entry.kind is not EntryKind.MATURITY or entry.points == 0, "maturing makes no points"
+            assert entry.kind not in _INSIDE or entry.points == 0, f"{entry.kind} makes no points"
+            if entry.kind not in _TIME and entry.explanation:
+                told = sum(line.points for line in entry.explanation)
+                assert entry.points in (told, 0), "an explanation adds up to its entry"
         state = record.state
         check_state(state, held, zone, buckets_max)
         assert state.at == moment, "the state is that of its last entry"
-        assert earned == spent + expired + state.balance + state.pending_points, "no point is made or lost"
+        assert earned == spent + expired + sum(held.values()), "no point is made or lost"
     assert len(keys) == len(set(keys)), "a key moves points in at most one entry"
+
+
+def check_all(logs: Mapping[str, Sequence[Record]], zone: ZoneInfo, *, buckets_max: int = 60) -> None:
+    """Asserts every invariant of each log, and what must hold of all of them together."""
+    for log in logs.values():
+        check(log, zone, buckets_max=buckets_max)
+    keys = Counter(entry.key for log in logs.values() for record in log for entry in record.entries if entry.key)
+    assert not [key for key, times in keys.items() if times > 1], "a key moves points in at most one entry of all logs"
+    came = 0
+    pairs: Counter[EntryKind] = Counter()
+    for account, log in logs.items():
+        for record in log:
+            for index, entry in enumerate(record.entries):
+                pairs[entry.kind] += 1
+                if entry.kind not in _BETWEEN:
+                    came += entry.points
+                if entry.kind in _OTHER_SIDE:
+                    assert entry.peer is not None
+                    other, seq = entry.peer
+                    check_sides(entry, (account, record.seq, index), logs[other][seq - 1])
+                if entry.kind is EntryKind.UNMERGE:
+                    assert entry.peer is not None
+                    assert entry.cause is not None
+                    other, seq = entry.peer
+                    merged = log[entry.cause[0] - 1].entries[entry.cause[1]]
+                    assert (merged.kind, merged.peer) == (EntryKind.MERGE, (other, seq - 1)), "an undo is of its merge"
+    for one, two in _OTHER_SIDE.items():
+        assert pairs[one] == pairs[two], "transfers and merges have both sides"
+    assert sum(log[-1].state.worth for log in logs.values()) == came, "between accounts no point is made or lost"
+
+
+def check_sides(entry: Entry, place: tuple[str, int, int], there: Record) -> None:
+    """What an entry took from its account came to the other, in a record that names it, and no point lost a day."""
+    account, seq, index = place
+    kind = _OTHER_SIDE[entry.kind]
+    (other,) = [each for each in there.entries if each.kind is kind and each.peer == (account, seq)]
+    assert other.points == -entry.points
+    assert (entry.key is None) is (entry.kind is EntryKind.MERGED)
+    assert (other.key is None) is (entry.kind is not EntryKind.MERGED)
+    if entry.kind is EntryKind.TRANSFER_OUT:
+        assert other.cause == (seq, index)
+    debt = [sum(line.points for line in each.lines if line.expires == DEBT) for each in (entry, other)]
+    assert debt[0] == -debt[1]
+    for day in {line.expires for line in entry.lines if line.expires != DEBT}:
+        gone, came = (
+            sum(line.points for line in each.lines if line.expires >= day and line.expires != DEBT)
+            for each in (entry, other)
+        )
+        assert came >= -gone, "nobody loses a day"
+
+
+def check_merged(log: Sequence[Record], seq: int) -> None:
+    """A log that ends with a merge is empty, and goes on only with the undoing of it."""
+    record, before = log[seq - 1], log[seq - 2] if seq > 1 else None
+    closing = [entry for entry in record.entries if entry.kind is EntryKind.MERGED]
+    assert closing in ([], [record.entries[-1]]), "nothing follows the closing entry"
+    assert (record.state.status is Status.MERGED) is bool(closing)
+    if closing:
+        assert replace(record.state, merged=()) == State(record.state.at, status=Status.MERGED, sent=record.state.sent)
+    was_merged = before is not None and before.state.status is Status.MERGED
+    reopening = [entry for entry in record.entries if entry.kind is EntryKind.REOPENING]
+    assert reopening == ([record.entries[0]] if was_merged else [])
 
 
 def check_entry(entry: Entry, held: Counter[Bucket], zone: ZoneInfo) -> None:
@@ -60,18 +152,31 @@ def check_entry(entry: Entry, held: Counter[Bucket], zone: ZoneInfo) -> None:
         assert line.points, "a line moves points"
     if entry.kind is EntryKind.EXPIRY:
         (line,) = entry.lines
-        assert -line.points == held[0, line.expires], "a bucket expires whole"
+        assert -line.points == held["live", 0, line.expires], "a bucket expires whole"
         assert entry.at >= midnight_after(line.expires, zone), "no point expires before the end of its day"
         return
     for line in taken:
-        if not line.matures and line.expires < NEVER:
+        if bucket_of(line)[0] == "live" and line.expires < NEVER:
             assert entry.at < midnight_after(line.expires, zone), f"{entry.kind} moved points that had expired"
+    pending = [line for line in taken if line.matures]
     if entry.kind is EntryKind.MATURITY:
-        assert len([line for line in taken if line.matures]) == 1
-        assert all(entry.at >= midnight_after(line.matures - 1, zone) for line in taken if line.matures)
-    elif entry.points < 0:
-        check_spent_soonest_first(entry, held)
-    if entry.kind is EntryKind.MATURITY or entry.points > 0:
+        assert len(pending) == 1
+        assert all(entry.at >= midnight_after(line.matures - 1, zone) for line in pending), "nothing matures early"
+    if entry.kind is EntryKind.DEBT_PAYMENT:
+        paid = sum(line.points for line in entry.lines if line.expires == DEBT)
+        live = sum(
+            points
+            for (pot, _, day), points in held.items()
+            if pot == "live" and (day == NEVER or midnight_after(day, zone) > entry.at)
+        )
+        assert paid == min(-held["debt", 0, 0], live), "a debt is paid as far as live points go"
+        check_spent_soonest_first([line for line in taken if line.expires != DEBT], held, entry.at, zone)
+    if entry.kind in _SPENDING:
+        check_spent_soonest_first([line for line in taken if not line.hold], held, entry.at, zone)
+    check_held(entry, held)
+    if entry.kind in (EntryKind.MATURITY, EntryKind.PURCHASE) or (
+        entry.kind is EntryKind.ADJUSTMENT and entry.points > 0
+    ):
         # New points first; if that made a bucket too many, one whole bucket moves into a later one.
         moved = [line for line in entry.lines if not line.matures][1:]
         if moved:
@@ -80,38 +185,73 @@ def check_entry(entry: Entry, held: Counter[Bucket], zone: ZoneInfo) -> None:
             assert early.expires < late.expires, "an expiry never moves earlier"
 
 
-def check_spent_soonest_first(entry: Entry, held: Counter[Bucket]) -> None:
-    """Nothing that is left expires before the last point that was spent."""
-    assert all(line.points < 0 and not line.matures for line in entry.lines)
-    left = Counter({bucket: points for bucket, points in held.items() if not bucket[0]})
-    for line in entry.lines:
-        left[0, line.expires] += line.points
-    last = max(line.expires for line in entry.lines)
-    assert all(expires >= last for (_, expires), points in left.items() if points)
-    assert [line.expires for line in entry.lines] == sorted({line.expires for line in entry.lines})
+def check_held(entry: Entry, held: Counter[Bucket]) -> None:
+    """A hold is opened once, ends whole, and everything in it is captured, or goes back to days that are no earlier."""
+    numbers = {line.hold for line in entry.lines if line.hold}
+    assert len(numbers) <= 1
+    for number in numbers:
+        before = {
+            day: points for (pot, each, day), points in held.items() if (pot, each) == ("held", number) and points
+        }
+        lines = [line for line in entry.lines if line.hold]
+        if entry.kind is EntryKind.HOLD:
+            assert not before, "a hold is opened once"
+            assert entry.lapses_at is not None
+            assert entry.lapses_at > entry.at
+            assert {line.expires: line.points for line in lines} == {
+                line.expires: -line.points for line in entry.lines if not line.hold
+            }, "a hold remembers where its points came from"
+        else:
+            assert {line.expires: -line.points for line in lines} == before, "a hold ends whole"
+            back = sum(line.points for line in entry.lines if not line.hold)
+            assert 0 <= back <= sum(before.values()), "held = captured + returned"
+            assert back == sum(before.values()) + entry.points
+
+
+def check_spent_soonest_first(taken: Sequence[Line], held: Counter[Bucket], at: datetime, zone: ZoneInfo) -> None:
+    """Nothing live that is left expires before the last point that was spent."""
+    left = Counter({day: points for (pot, _, day), points in held.items() if pot == "live"})
+    for line in taken:
+        assert not line.matures
+        left[line.expires] += line.points
+    last = max(line.expires for line in taken)
+    live = {day for day, points in left.items() if points and (day == NEVER or midnight_after(day, zone) > at)}
+    assert all(day >= last for day in live), "the soonest-expiring points go first"
+    assert [line.expires for line in taken] == sorted({line.expires for line in taken})
 
 
 def check_state(state: State, held: Counter[Bucket], zone: ZoneInfo, buckets_max: int) -> None:
     """The state is the lines added up, tidy, and holds nothing that time has already taken."""
-    pots = {**{(0, expires): points for expires, points in state.buckets.items()}, **state.pending}
-    assert pots == {bucket: points for bucket, points in held.items() if points}, "the state is the fold of the lines"
+    pots: dict[Bucket, int] = {("live", 0, day): points for day, points in state.buckets.items()}
+    pots |= {("pending", *both): points for both, points in state.pending.items()}
+    pots |= {
+        ("held", number, day): points for number, hold in state.holds.items() for day, points in hold.buckets.items()
+    }
     assert all(points > 0 for points in pots.values())
+    if state.debt:
+        pots["debt", 0, 0] = -state.debt
+    assert pots == {bucket: points for bucket, points in held.items() if points}, "the state is the fold of the lines"
     assert list(state.buckets) == sorted(state.buckets)
     assert list(state.pending) == sorted(state.pending)
     assert len(state.buckets) <= buckets_max
     assert all(day == NEVER or midnight_after(day, zone) > state.at for day in state.buckets), "expired points are gone"
     assert all(midnight_after(matures - 1, zone) > state.at for matures, _ in state.pending), "ripe points are there"
+    assert all(hold.lapses_at > state.at for hold in state.holds.values()), "a hold that lapsed is gone"
+    assert state.debt >= 0
+    assert not (state.debt and state.buckets), "whoever owes has nothing to spend"
 
 
 def check_due(log: Iterable[Record], due: Collection[tuple[int, str]]) -> None:
     """Every day on which something happens to the account was noted."""
     for record in log:
-        dated = set(record.state.buckets) | {day for bucket in record.state.pending for day in bucket}
+        state = record.state
+        dated = set(state.buckets) | {day for bucket in state.pending for day in bucket}
+        dated |= {day for hold in state.holds.values() for day in hold.buckets}
         assert {(day, record.account) for day in dated if day < NEVER} <= set(due)
 
 
 def spendable(held: Counter[Bucket]) -> int:
-    return sum(points for (matures, _), points in held.items() if not matures)
+    return sum(points for (pot, _, _), points in held.items() if pot == "live")
 
 
 # One tick of the ledger's clock.

@@ -8,10 +8,13 @@
     again                  on 2026-02-03            → InsufficientPoints replayed
     look    ada            on 2026-07-11            → balance 0, booked EXPIRY -40
 
-Verbs: `expiry N months|days to the day|month|…`, `pending N days`, `enroll WHO`, `earn WHO POINTS` (a purchase of as many
-dollars), `redeem WHO COST`, `adjust WHO ±POINTS`, `again` (the last call once more, with its key), `look WHO` (reads, writes
-nothing). `on` is the moment in the program's zone (a day alone is its noon), `of` the day of a late purchase. A call with
-`by KEY` has that key; any other has one of its own.
+Verbs: `expiry N months|days to the day|month|…`, `pending N days`, `returns clamp|debt|pending_only`, `enroll WHO`, `earn WHO
+POINTS` (a purchase of as many dollars), `return WHO [POINTS] from KEY` (of so many dollars of that purchase, or all), `redeem WHO
+COST`, `cancel WHO` (their last redemption), `hold WHO POINTS` (for 15 minutes), `capture WHO [POINTS]` and `release WHO` (their
+last hold), `adjust WHO ±POINTS`, `give WHO POINTS to WHOM`, `merge WHO into WHOM`, `unmerge WHO`, `block WHO`, `unblock WHO`,
+`close WHO`, `again` (the last call once more, with its key), `look WHO` (reads, writes nothing). `on` is the moment in the
+program's zone (a day alone is its noon), `of` the day of a late purchase. A call with `by KEY` has that key; any other has one of
+its own.
 
 After every line the books are audited, and a refusal has changed nothing but to remember itself.
 """
@@ -22,12 +25,36 @@ from datetime import datetime
 
 from domain import days, ledger
 from domain.days import Expiry, Rounding
-from domain.ledger import Outcome, Record
-from domain.programs import Program, Reward, Terms
+from domain.entries import Record
+from domain.ledger import Outcome
+from domain.programs import Program, ReturnPolicy, Reward, Terms
 from domain.refusals import Refusal
 from storage.memory import Memory
 from tests.domain import books
-from tests.domain.world import PROGRAM, adjust, at, buy, contents, enroll, head_of, redeem
+from tests.domain.world import (
+    PROGRAM,
+    adjust,
+    at,
+    block,
+    buy,
+    cancel,
+    capture,
+    close,
+    contents,
+    enroll,
+    give,
+    give_back,
+    head_of,
+    hold,
+    merge,
+    redeem,
+    release,
+    unblock,
+    unmerge,
+)
+
+# What may follow the first words of a line, and whose words end where the next one stands.
+_PREPOSITIONS = ("on", "of", "by", "to", "into", "from")
 
 
 def play(script: str) -> Memory:
@@ -47,16 +74,18 @@ def play(script: str) -> Memory:
 class _Stage:
     store: Memory = field(default_factory=Memory)
     program: Program = PROGRAM
-    last: Callable[[datetime], Outcome] | None = None
+    last: Callable[[datetime], Outcome | None] | None = None
     calls: int = 0
+    # The last redemption, and the last hold, of each member.
+    made: dict[tuple[str, str], Outcome] = field(default_factory=dict)
 
     def act(self, said: str) -> list[str]:
         """Does what a line says; the facts that came of it."""
         verb, *words = said.split()
-        if verb in ("expiry", "pending"):
+        if verb in ("expiry", "pending", "returns"):
             self.program = replace(self.program, terms=self._terms(verb, words))
             return []
-        named = {word: words.index(word) for word in ("on", "of", "by") if word in words}
+        named = {word: words.index(word) for word in _PREPOSITIONS if word in words}
         parts = {word: " ".join(self._until_next(words[start + 1 :])) for word, start in named.items()}
         who, points = (*words[: min(named.values())], "", "")[:2]
         now = at(parts["on"])
@@ -71,23 +100,28 @@ class _Stage:
             case _:
                 self.calls += 1
                 key = parts.get("by", str(self.calls))
-                self.last = self._call(verb, who, int(points), key, at(parts["of"]) if "of" in parts else None)
+                other = next((parts[word] for word in ("to", "into", "from") if word in parts), "")
+                self.last = self._call(
+                    verb, who, int(points or 0), key, at(parts["of"]) if "of" in parts else None, other
+                )
         facts = self._outcome(self.last, now)
+        books.check_all(self.store._logs, self.program.zone)
         for log in self.store._logs.values():
-            books.check(log, self.program.zone)
             books.check_due(log, self.store.due)
         return facts
 
     def _terms(self, verb: str, words: list[str]) -> Terms:
         if verb == "pending":
             return replace(self.program.terms, pending_days=int(words[0]))
+        if verb == "returns":
+            return replace(self.program.terms, returns=ReturnPolicy(words[0]))
         length, unit, *_, rounding = words
         expiry = Expiry(**{"months": 0, "days": 0, unit: int(length)}, rounding=Rounding[rounding.upper()])
         return replace(self.program.terms, expiry=expiry)
 
     def _call(
-        self, verb: str, who: str, points: int, key: str, occurred_at: datetime | None
-    ) -> Callable[[datetime], Outcome]:
+        self, verb: str, who: str, points: int, key: str, occurred_at: datetime | None, other: str
+    ) -> Callable[[datetime], Outcome | None]:
         program = self.program
         match verb:
             case "earn":
@@ -99,20 +133,56 @@ class _Stage:
                     return buy(self.store, who, points * 100, now, receipt=key, program=program, occurred_at=first[0])
 
                 return earn
+            case "return":
+                amount = points * 100 or None
+                return lambda now: (
+                    give_back(self.store, other, now, key=key, amount=amount, member=who, program=program).outcome
+                )
             case "redeem":
                 offered = replace(program, rewards=(Reward("this", 1, "This", points),))
-                return lambda now: redeem(self.store, who, "this", now, key=key, program=offered)
+                return self._kept(
+                    "redemption", who, lambda now: redeem(self.store, who, "this", now, key=key, program=offered)
+                )
+            case "cancel":
+                redeemed = self.made["redemption", who]
+                return lambda now: cancel(self.store, redeemed, now, key=key, program=program)
+            case "hold":
+                return self._kept("hold", who, lambda now: hold(self.store, who, points, now, key=key, program=program))
+            case "capture":
+                held = self.made["hold", who]
+                return lambda now: capture(self.store, held, now, key=key, points=points or None, program=program)
+            case "release":
+                held = self.made["hold", who]
+                return lambda now: release(self.store, held, now, key=key, program=program)
             case "adjust":
                 return lambda now: adjust(self.store, who, points, now, key=key, program=program)
+            case "give":
+                return lambda now: give(self.store, who, other, points, now, key=key, program=program)
+            case "merge":
+                return lambda now: merge(self.store, who, other, now, key=key, program=program)
+            case "unmerge":
+                return lambda now: unmerge(self.store, who, now, key=key, program=program)
+            case "block" | "unblock" | "close":
+                turn = {"block": block, "unblock": unblock, "close": close}[verb]
+                return lambda now: turn(self.store, who, now, key=key)
         raise AssertionError(f"no such verb: {verb}")
 
-    def _outcome(self, call: Callable[[datetime], Outcome], now: datetime) -> list[str]:
+    def _kept(self, what: str, who: str, call: Callable[[datetime], Outcome]) -> Callable[[datetime], Outcome]:
+        def called(now: datetime) -> Outcome:
+            outcome = self.made[what, who] = call(now)
+            return outcome
+
+        return called
+
+    def _outcome(self, call: Callable[[datetime], Outcome | None], now: datetime) -> list[str]:
         before = contents(self.store)
         try:
             outcome = call(now)
         except Refusal as refusal:
             assert contents(self.store).logs == before.logs, "a refusal moves nothing"
             return [type(refusal).__name__ + (" replayed" if refusal.replayed else "")]
+        if outcome is None:
+            return ["parked"]
         if outcome.replayed:
             assert contents(self.store) == before, "a replay writes nothing"
             return ["replayed"]
@@ -123,6 +193,9 @@ class _Stage:
         return [
             f"balance {state.balance}",
             f"pending {state.pending_points}",
+            f"held {state.held_points}",
+            f"debt {state.debt}",
+            f"status {state.status.value}",
             *(f"left {points} to {_date(expires)}" for expires, points in state.buckets.items()),
             *(f"coming {points} on {_date(matures)}" for (matures, _), points in state.pending.items()),
             *(f"booked {entry.kind.value} {entry.points:+d}" for entry in record.entries),
@@ -130,7 +203,7 @@ class _Stage:
 
     @staticmethod
     def _until_next(words: list[str]) -> list[str]:
-        end = next((index for index, word in enumerate(words) if word in ("on", "of", "by")), len(words))
+        end = next((index for index, word in enumerate(words) if word in _PREPOSITIONS), len(words))
         return words[:end]
 
 

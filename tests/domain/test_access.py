@@ -11,12 +11,25 @@ GRANTS = """
 PROGRAM_READ        yes     yes      yes      yes      yes               yes                 yes
 OWN_ACCOUNT_READ    yes     -        -        -        -                 -                   -
 OWN_ACCOUNT_ENROLL  yes     -        -        -        -                 -                   -
+OWN_ACCOUNT_UPDATE  yes     -        -        -        -                 -                   -
+OWN_ACCOUNT_CLOSE   yes     -        -        -        -                 -                   -
 OWN_REWARDS_REDEEM  yes     -        -        -        -                 -                   -
+OWN_POINTS_TRANSFER yes     -        -        -        -                 -                   -
 MEMBERS_READ        -       yes      yes      -        yes               -                   -
 MEMBERS_ENROLL      -       -        yes      -        yes               -                   -
+MEMBERS_UPDATE      -       yes      yes      -        yes               -                   -
+MEMBERS_BLOCK       -       yes      yes      -        -                 -                   -
+MEMBERS_CLOSE       -       -        yes      -        -                 -                   -
+MEMBERS_MERGE       -       -        yes      -        -                 -                   -
+PURCHASES_READ      -       yes      yes      -        -                 yes                 -
 PURCHASES_RECORD    -       -        yes      -        -                 yes                 -
+PURCHASES_RETURN    -       -        yes      -        -                 yes                 -
 REWARDS_REDEEM      -       -        yes      -        -                 -                   yes
+REDEMPTIONS_CANCEL  -       -        yes      -        -                 -                   yes
+POINTS_HOLD         -       -        yes      -        -                 -                   yes
+POINTS_TRANSFER     -       -        yes      -        -                 -                   -
 POINTS_ADJUST       -       -        yes      -        -                 -                   -
+NOTES_READ          -       yes      yes      -        -                 -                   -
 """
 
 
@@ -52,8 +65,13 @@ def test_scopes_add_up() -> None:
         Permission.PROGRAM_READ,
         Permission.MEMBERS_READ,
         Permission.MEMBERS_ENROLL,
+        Permission.MEMBERS_UPDATE,
+        Permission.PURCHASES_READ,
         Permission.PURCHASES_RECORD,
+        Permission.PURCHASES_RETURN,
         Permission.REWARDS_REDEEM,
+        Permission.REDEMPTIONS_CANCEL,
+        Permission.POINTS_HOLD,
     }
 
 

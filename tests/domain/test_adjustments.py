@@ -6,9 +6,10 @@ import pytest
 
 from domain import adjustments, limits
 from domain.accounts import Line
-from domain.adjustments import InvalidPoints
-from domain.ledger import EntryKind, Explanation
-from domain.refusals import InsufficientPoints, InvalidText, MemberNotFound
+from domain.entries import EntryKind, Explanation
+from domain.members import Lookup
+from domain.refusals import InsufficientPoints, InvalidPoints, InvalidText, MemberClosed, MemberNotFound
+from storage.items import record_item
 from storage.memory import Memory
 from tests.domain.world import (
     MANAGER,
@@ -16,10 +17,14 @@ from tests.domain.world import (
     Stale,
     adjust,
     at,
+    block,
     buy,
+    close,
     day,
     enroll,
     external,
+    head_of,
+    hold,
     program,
     refuses,
     unchanged,
@@ -67,6 +72,43 @@ def test_the_last_point_can_be_taken_and_not_one_more(store: Memory) -> None:
     assert adjust(store, "ada", -10, NOW, key="k3").record.state.balance == 0
 
 
+def test_nobody_is_taken_below_nothing_however_it_is_tried(store: Memory) -> None:
+    """More than the balance, what only pends and what a till holds: the state is the same to the byte before and after."""
+    adjust(store, "ada", 10, NOW, key="k1")
+    buy(store, "ada", 500, NOW, receipt="1", program=program(pending={"days": 14}))
+    hold(store, "ada", 4, NOW, key="h")
+    before = state_stored(store)
+
+    for number, points in enumerate((-7, -10, -11, -15, -limits.ADJUSTMENT_POINTS_MAX)):
+        with refuses(store, InsufficientPoints, "input", "points") as refused:
+            adjust(store, "ada", points, NOW, key=f"no{number}", note="Should not have had them.")
+        assert refused.value.message == f"{-points} points are needed, 6 are available, 4 more are held."
+        with refuses(store, InsufficientPoints, "input", "points", replayed=True):
+            adjust(store, "ada", points, NOW, key=f"no{number}", note="Should not have had them.")
+
+        assert state_stored(store) == before
+    assert adjust(store, "ada", -6, NOW, key="yes").record.state.balance == 0
+
+
+def test_points_are_corrected_on_a_blocked_account_and_not_on_a_closed_one(store: Memory) -> None:
+    block(store, "ada", NOW, key="b")
+    assert adjust(store, "ada", 5, NOW, key="k1").record.state.balance == 5
+    assert adjust(store, "ada", -5, NOW, key="k2").record.state.balance == 0
+    close(store, "ada", NOW, key="c")
+
+    with refuses(store, MemberClosed, "input", "member"):
+        adjustments.adjust(
+            store,
+            PROGRAM,
+            actor=MANAGER,
+            idempotency_key="k3",
+            member=Lookup("id", "ADA"),
+            points=5,
+            reason="X",
+            now=NOW,
+        )
+
+
 @pytest.mark.parametrize("points", [1, -1, limits.ADJUSTMENT_POINTS_MAX, -limits.ADJUSTMENT_POINTS_MAX])
 def test_a_correction_has_a_size(store: Memory, points: int) -> None:
     adjust(store, "ada", limits.ADJUSTMENT_POINTS_MAX, NOW, key="plenty")
@@ -82,6 +124,12 @@ def test_a_retry_is_answered_as_before(store: Memory) -> None:
 
     assert again.replayed
     assert again.entry == first.entry
+
+
+def state_stored(store: Memory) -> bytes:
+    """The account as it stands in the newest item, but for what happened last."""
+    item = record_item(head_of(store, "ADA"))
+    return repr({name: item[name] for name in sorted(item.keys() - {"PK", "SK", "e", "h"})}).encode()
 
 
 # --- what is refused, in this order -----------------------------------------------------------------------------------

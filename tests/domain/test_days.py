@@ -115,3 +115,9 @@ def test_a_skipped_midnight_is_the_moment_of_the_jump() -> None:
 def test_numbers_and_dates_are_each_other() -> None:
     assert days.day_number(date(1970, 1, 1)) == 0
     assert days.date_of(days.day_number(date(2024, 2, 29))) == date(2024, 2, 29)
+
+
+def test_an_instant_is_told_in_utc_whatever_clock_it_was_read_from() -> None:
+    evening = at("2026-12-31 23:59:59").astimezone(ZoneInfo("Asia/Kathmandu")) + timedelta(milliseconds=999)
+
+    assert days.text_of(evening) == "2027-01-01T04:59:59Z"

@@ -5,9 +5,30 @@ from dataclasses import replace
 import pytest
 
 from domain import explanations, ledger
-from domain.ledger import Entry, EntryKind, Explanation, Money
+from domain.entries import Entry, EntryKind, Explanation, Money
 from storage.memory import Memory
-from tests.domain.world import PROGRAM, adjust, at, buy, enroll, head_of, program, redeem
+from tests.domain.world import (
+    PROGRAM,
+    adjust,
+    at,
+    block,
+    buy,
+    cancel,
+    capture,
+    close,
+    enroll,
+    give,
+    give_back,
+    head_of,
+    hold,
+    merge,
+    program,
+    redeem,
+    release,
+    unblock,
+    unmerge,
+    update,
+)
 
 NOW = at("2026-01-10")
 
@@ -61,3 +82,91 @@ def test_an_entry_that_no_rule_explains_is_told_by_its_rule() -> None:
     entry = Entry(EntryKind.PURCHASE, NOW, (), 0, (Explanation("base", 1),))
 
     assert sentences(replace(entry, total=None)) == ["1 points by 'base'."]
+
+
+def test_holds_and_cancellations_are_told_in_sentences() -> None:
+    store = Memory()
+    enroll(store, "ada", NOW)
+    buy(store, "ada", 3_000, NOW, receipt="1")
+    buy(store, "ada", 2_500, NOW, receipt="2", program=program(expiry={"days": 9, "rounding": "day"}))
+    redeemed = redeem(store, "ada", "latte", NOW, key="k")
+    first, second, third = (hold(store, "ada", 5, NOW, key=f"h{number}") for number in range(3))
+    captured = capture(store, first, NOW, key="c", points=3)
+    released = release(store, second, NOW, key="r")
+    lapsed = ledger.current(head_of(store, "ADA"), at("2026-01-11"), PROGRAM.zone)
+    cancelled = cancel(store, redeemed, at("2026-02-01"), key="x")
+
+    assert sentences(third.entry, captured.entry, released.entry, *lapsed.entries, cancelled.entry) == [
+        "5 points set aside until 2026-01-10T17:15:00Z, soonest-expiring points first.",
+        "3 held points spent, 2 went back.",
+        "5 held points went back: the till let them go.",
+        "5 held points went back: nobody captured them in time.",
+        "15 points of a cancelled redemption are back.",
+        "25 points of a cancelled redemption had expired and can be spent again for a while.",
+    ]
+
+
+def test_returns_are_told_in_sentences() -> None:
+    store = Memory()
+    enroll(store, "ada", NOW)
+    clamp = program(returns={"policy": "clamp"})
+    buy(store, "ada", 4_500, NOW, receipt="1", program=clamp)
+    redeem(store, "ada", "latte", NOW, key="k")
+    returned = give_back(store, "1", NOW, key="r", amount=1_050, program=clamp).outcome
+    assert returned is not None
+    blocked = replace(returned.entry, explanation=(Explanation("account:blocked", 0, 1_050),))
+
+    assert sentences(returned.entry, blocked) == [
+        "10 points owed for 10.50 USD returned: rule 'base' gave them.",
+        "5 points written off: they could not be taken any more, and by the terms they are not owed.",
+        "0 points: the purchase earned none, as the account was blocked.",
+    ]
+
+
+def test_what_happens_to_an_account_is_told_in_sentences() -> None:
+    store = Memory()
+    enroll(store, "ada", NOW)
+    debt = program(returns={"policy": "debt"})
+    buy(store, "ada", 4_500, NOW, receipt="1", program=debt)
+    redeem(store, "ada", "latte", NOW, key="k")
+    changed = update(
+        store, "ada", NOW, key="u", name="Ada", email="a@b.c", phone="+15551234567", card_number="1", external_id="ada2"
+    )
+    update(store, "ada2", NOW, key="u2", external_id="ada")
+    blocked = block(store, "ada", NOW, key="b", reason="SUSPICION")
+    unblocked = unblock(store, "ada", NOW, key="n", reason="CLEARED")
+    give_back(store, "1", NOW, key="r", program=debt, terms=debt.terms)
+    closed = close(store, "ada", NOW, key="c", reason="MOVED_AWAY")
+
+    assert sentences(changed.entry, blocked.entry, unblocked.entry, closed.entry) == [
+        "The name was changed.",
+        "The email was changed.",
+        "The phone number was changed.",
+        "The card number was changed.",
+        "The external id was changed.",
+        "The account was blocked by staff: SUSPICION.",
+        "The account was unblocked by staff: CLEARED.",
+        "The membership ended, and 0 points with it: MOVED_AWAY.",
+        "40 points that were owed are written off.",
+    ]
+
+
+def test_gifts_and_merges_are_told_in_sentences() -> None:
+    store = Memory()
+    for name in ("ada", "bob"):
+        enroll(store, name, NOW)
+    buy(store, "ada", 3_000, NOW, receipt="1")
+    given = give(store, "ada", "bob", 20, NOW, key="g")
+    received = head_of(store, "BOB").entries[0]
+    merged = merge(store, "bob", "ada", NOW, key="m")
+    closed = head_of(store, "BOB").entries[0]
+    undone = unmerge(store, "bob", NOW, key="u")
+
+    assert sentences(given.entry, received, merged.entry, closed, undone.entry, *head_of(store, "BOB").entries) == [
+        "20 points given to another member, soonest-expiring points first.",
+        "20 points came from another member; they keep their expiry dates.",
+        "20 points came with another account of the same person: SAME_PERSON.",
+        "20 points went to the account this one is a part of now: SAME_PERSON.",
+        "20 points went back to an account that is its own again: OTHER_PERSON.",
+        "20 points came back when a merge was undone: OTHER_PERSON.",
+    ]

@@ -1,6 +1,5 @@
 """Joining, and being found."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 
 from domain import access, limits, members
 from domain.access import Actor, Role
-from domain.ledger import Claim, Contended, EntryKind, Record
+from domain.entries import Claim, EntryKind, Record
 from domain.members import (
     AlreadyEnrolled,
     ContactMissing,
@@ -21,6 +20,7 @@ from domain.members import (
     Profile,
 )
 from domain.refusals import IdempotencyKeyReused, InvalidText, MemberNotFound, OutcomeUnknown, Refusal
+from domain.store import NOTHING, Beside, Contended
 from storage.memory import Memory
 from tests.domain.world import (
     ADA,
@@ -344,10 +344,10 @@ class Busy(Memory):
 
     pauses = 0
 
-    def append(self, claim: Claim, record: Record, *, due: Iterable[int] = ()) -> None:
+    def append(self, record: Record, beside: Beside = NOTHING) -> None:
         raise Contended
 
-    def refuse(self, claim: Claim) -> None:
+    def remember(self, claim: Claim) -> None:
         raise Contended
 
     def pause(self, attempt: int) -> None:

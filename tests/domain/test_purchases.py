@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from domain import limits, purchases
 from domain.days import Expiry, Rounding, day_number
-from domain.ledger import Basket, BasketLine, EntryKind, Explanation, Key, Money, Outcome
+from domain.entries import Basket, BasketLine, EntryKind, Explanation, Key, Money
+from domain.ledger import Outcome
 from domain.members import Lookup
 from domain.programs import Program
 from domain.purchases import (

@@ -2,7 +2,21 @@
 
 import pytest
 
-from domain import adjustments, members, programs, purchases, refusals, rewards
+from domain import (
+    adjustments,
+    holds,
+    members,
+    merges,
+    profiles,
+    programs,
+    purchases,
+    refusals,
+    returns,
+    reversals,
+    rewards,
+    standing,
+    transfers,
+)
 from domain.refusals import InsufficientPoints, InvalidText, Refusal, require_text
 
 
@@ -17,12 +31,44 @@ def test_only_what_depends_on_the_account_is_final() -> None:
         *purchases.RECORD_REFUSALS,
         *purchases.PREVIEW_REFUSALS,
         *rewards.REDEEM_REFUSALS,
+        *rewards.CANCEL_REFUSALS,
+        *returns.RECORD_REFUSALS,
+        *holds.HOLD_REFUSALS,
+        *holds.CAPTURE_REFUSALS,
+        *holds.RELEASE_REFUSALS,
         *adjustments.ADJUST_REFUSALS,
         *members.ENROLL_REFUSALS,
+        *profiles.UPDATE_REFUSALS,
+        *standing.BLOCK_REFUSALS,
+        *standing.UNBLOCK_REFUSALS,
+        *standing.CLOSE_REFUSALS,
+        *transfers.TRANSFER_REFUSALS,
+        *merges.MERGE_REFUSALS,
+        *merges.UNMERGE_REFUSALS,
         refusals.OutcomeUnknown,
     }
 
-    assert {refusal for refusal in named if refusal.final} == {InsufficientPoints, members.AlreadyEnrolled}
+    # In the order of their modules; whoever adds one says here that it depends on the account.
+    assert {refusal for refusal in named if refusal.final} == {
+        InsufficientPoints,
+        refusals.MemberBlocked,
+        refusals.MemberClosed,
+        members.AlreadyEnrolled,
+        rewards.RedemptionEnded,
+        returns.TooManyReturns,
+        reversals.ReturnExceedsPurchase,
+        holds.TooManyHolds,
+        holds.HoldEnded,
+        holds.CaptureExceedsHold,
+        refusals.HoldsOpen,
+        profiles.LastContact,
+        standing.AlreadyBlocked,
+        standing.NotBlocked,
+        transfers.TransferLimit,
+        merges.TooManyMerges,
+        merges.NotMerged,
+        merges.SurvivorMerged,
+    }
 
 
 def test_a_recorded_refusal_comes_back_as_it_was() -> None:

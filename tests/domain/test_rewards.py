@@ -7,7 +7,7 @@ import pytest
 
 from domain import access, limits, rewards
 from domain.access import Role
-from domain.ledger import EntryKind, Explanation
+from domain.entries import EntryKind, Explanation
 from domain.members import Lookup
 from domain.programs import Reward
 from domain.refusals import IdempotencyKeyReused, InsufficientPoints, InvalidText, MemberNotFound

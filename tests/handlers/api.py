@@ -49,6 +49,22 @@ PURCHASE = """mutation Purchase($input: PurchaseRecordInput!) {
     purchase { id } entry { points balanceAfter explanation { rule points } } replayed userErrors { code field message }
   }
 }"""
+RETURN = """mutation Return($input: PurchaseReturnInput!) {
+  purchaseReturn(input: $input) {
+    purchaseReturn {
+      returnId status points owed debt writtenOff total { amountMinor currency } lines { line quantity } reason
+      entry { id points balanceAfter explanation { rule points } }
+    }
+    purchase { id } account { balance pending debt } replayed userErrors { code field message }
+  }
+}"""
+BOUGHT = """query Bought($by: PurchaseByInput!) {
+  purchase(by: $by) {
+    id source externalId total { amountMinor currency } lines { number quantity amountMinor }
+    entry { id points } returned { amountMinor currency }
+    returns { returnId at status points owed debt writtenOff total { amountMinor } lines { line quantity } reason entry { id } }
+  }
+}"""
 PREVIEW = """query Preview($input: PurchasePreviewInput!) {
   purchasePreview(input: $input) {
     points balanceAfter expiresOn explanation { rule points } userErrors { code field message }
@@ -57,6 +73,46 @@ PREVIEW = """query Preview($input: PurchasePreviewInput!) {
 REDEEM = """mutation Redeem($input: RewardRedeemInput!) {
   rewardRedeem(input: $input) {
     redemption { id code } account { balance } replayed userErrors { code field message }
+  }
+}"""
+CANCEL = """mutation Cancel($input: RedemptionCancelInput!) {
+  redemptionCancel(input: $input) {
+    redemption { id status cancelledAt } entry { id points balanceAfter } account { balance }
+    replayed userErrors { code field message }
+  }
+}"""
+HOLD = """mutation Hold($input: PointsHoldInput!) {
+  pointsHold(input: $input) {
+    hold { id points lapsesAt } entry { id balanceAfter } account { balance held }
+    replayed userErrors { code field message }
+  }
+}"""
+CAPTURE = """mutation Capture($input: PointsCaptureInput!) {
+  pointsCapture(input: $input) {
+    entry { id points balanceAfter } account { balance held } replayed userErrors { code field message }
+  }
+}"""
+RELEASE = """mutation Release($input: PointsReleaseInput!) {
+  pointsRelease(input: $input) {
+    entry { id points balanceAfter } account { balance held } replayed userErrors { code field message }
+  }
+}"""
+TRANSFER = """mutation Transfer($input: PointsTransferInput!) {
+  pointsTransfer(input: $input) {
+    transfer { id points } entry { id points balanceAfter } account { balance }
+    replayed userErrors { code field message }
+  }
+}"""
+MERGE = """mutation Merge($input: MemberMergeInput!) {
+  memberMerge(input: $input) {
+    member { id account { balance } } entry { id points mergedMemberId reason note }
+    replayed userErrors { code field message }
+  }
+}"""
+UNMERGE = """mutation Unmerge($input: MemberUnmergeInput!) {
+  memberUnmerge(input: $input) {
+    member { id account { balance } } entry { id points mergedMemberId reason note }
+    replayed userErrors { code field message }
   }
 }"""
 ADJUST = """mutation Adjust($input: PointsAdjustInput!) {
@@ -72,6 +128,39 @@ MEMBER = """query Member($by: MemberByInput!, $first: Int! = 10, $after: String)
       pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
     }
   }
+}"""
+UPDATE = """mutation Update($input: MemberUpdateInput!) {
+  memberUpdate(input: $input) {
+    member { id externalId name email phone cardNumber }
+    entry { id points changedFields reason explanation { rule points description } }
+    replayed userErrors { code field message }
+  }
+}"""
+BLOCK = """mutation Block($input: MemberBlockInput!) {
+  memberBlock(input: $input) {
+    entry { id reason note actor } account { balance status } replayed userErrors { code field message }
+  }
+}"""
+UNBLOCK = """mutation Unblock($input: MemberUnblockInput!) {
+  memberUnblock(input: $input) {
+    entry { id reason note actor } account { balance status } replayed userErrors { code field message }
+  }
+}"""
+CLOSE = """mutation Close($input: MemberCloseInput!) {
+  memberClose(input: $input) {
+    entry { id points reason note actor } account { balance pending debt status } replayed userErrors { code field message }
+  }
+}"""
+ENTRY = """query Entry($id: ID!) {
+  entry(id: $id) {
+    __typename id at points balanceAfter actor
+    explanation { rule points description }
+    buckets { pot points expiresOn availableOn }
+    ... on NotedEntry { note }
+  }
+}"""
+AS_OF = """query AsOf($by: MemberByInput!, $at: DateTime) {
+  member(by: $by) { id account(asOf: $at) { balance pending held debt status expiring { on points } } }
 }"""
 VIEWER = "query Viewer { viewer { id account { balance } } }"
 NODE = "query Node($id: ID!) { node(id: $id) { __typename id } }"

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import chain
+from itertools import chain, cycle
 from typing import Any
 
 import pytest
@@ -16,14 +16,28 @@ from handlers import runtime
 from tests.engines import Engine
 from tests.handlers.api import (
     ADJUST,
+    BLOCK,
     BODY_BYTES_MAX,
+    BOUGHT,
+    CANCEL,
+    CAPTURE,
+    CLOSE,
     ENROLL,
+    ENTRY,
+    HOLD,
     MEMBER,
+    MERGE,
     NODE,
     PREVIEW,
     PURCHASE,
     REDEEM,
+    RELEASE,
+    RETURN,
     REWARDS,
+    TRANSFER,
+    UNBLOCK,
+    UNMERGE,
+    UPDATE,
     Answer,
     Api,
     Claims,
@@ -61,6 +75,23 @@ def _preview() -> dict[str, Any]:
     return {"input": good}
 
 
+# Hal has two redemptions and four open holds (see `furnished`): whatever ends one is tried twice where it may succeed.
+HAL = "01JHA0000000000000000000HA"
+HALS = {"idempotencyKey": "bad input", "member": {"externalId": "hal"}}
+REDEEMED = cycle([global_id("Redemption", f"{HAL}:{seq}:0") for seq in (3, 4)])
+CAPTURABLE = cycle([global_id("Hold", f"{HAL}:{number}") for number in (5, 6)])
+RELEASABLE = cycle([global_id("Hold", f"{HAL}:{number}") for number in (7, 8)])
+
+# Whoever is turned once cannot be turned so again: there are two of each.
+TURNED = {what: [f"{what} {number}" for number in (1, 2)] for what in ("free", "blocked", "leaving")}
+FREE, BLOCKED, LEAVING = (
+    cycle([{"idempotencyKey": "bad input", "member": {"externalId": name}} for name in names])
+    for names in TURNED.values()
+)
+# Whoever was merged once cannot be merged again, nor is there a merge to undo twice.
+DOUBLES = {what: [f"{what} {number}" for number in (1, 2)] for what in ("double", "merged")}
+DOUBLE, MERGED = (cycle([{"externalId": name} for name in names]) for names in DOUBLES.values())
+MONEY = {"amountMinor": 5, "currency": "USD"}
 OPERATIONS = {
     "purchaseRecord": Operation(
         PURCHASE, till(), lambda: {"input": {"source": "pos-harbor", "externalId": "bad input", **_preview()["input"]}}
@@ -69,8 +100,88 @@ OPERATIONS = {
     "memberEnroll": Operation(
         ENROLL, till(), lambda: {"input": {"idempotencyKey": "bad input", "email": "new@example.com"}}
     ),
+    "purchaseReturn": Operation(
+        RETURN,
+        till(),
+        lambda: {
+            "input": {
+                "source": "pos-harbor",
+                "externalId": "goods",
+                "returnId": "bad input",
+                "member": {"externalId": "ada"},
+                "part": {"amount": {"amountMinor": 5, "currency": "USD"}},
+            }
+        },
+    ),
+    "purchase": Operation(
+        BOUGHT, support(), lambda: {"by": {"receipt": {"source": "pos-harbor", "externalId": "goods"}}}
+    ),
     "rewardRedeem": Operation(REDEEM, till(), lambda: {"input": {**NAMING, "rewardId": "latte"}}),
+    "redemptionCancel": Operation(
+        CANCEL,
+        till(),
+        lambda: {"input": {"idempotencyKey": "bad input", "redemptionId": next(REDEEMED), "reason": "OUT_OF_STOCK"}},
+    ),
+    "pointsHold": Operation(HOLD, till(), lambda: {"input": {**HALS, "points": 5, "ttlSeconds": 60}}),
+    "pointsCapture": Operation(
+        CAPTURE, till(), lambda: {"input": {"idempotencyKey": "bad input", "holdId": next(CAPTURABLE), "points": 5}}
+    ),
+    "pointsRelease": Operation(
+        RELEASE, till(), lambda: {"input": {"idempotencyKey": "bad input", "holdId": next(RELEASABLE)}}
+    ),
     "pointsAdjust": Operation(ADJUST, manager(), lambda: {"input": {**NAMING, "points": 5, "reason": "GOODWILL"}}),
+    "memberUpdate": Operation(
+        UPDATE,
+        support(),
+        lambda: {
+            "input": {"idempotencyKey": "bad input", "member": {"externalId": "ada"}, "name": "Ada", "reason": "MOVED"}
+        },
+    ),
+    "memberBlock": Operation(
+        BLOCK, support(), lambda: {"input": {**next(FREE), "reason": "SUSPICION", "note": "Seen."}}
+    ),
+    "memberUnblock": Operation(
+        UNBLOCK, support(), lambda: {"input": {**next(BLOCKED), "reason": "CLEARED", "note": "Seen."}}
+    ),
+    "memberClose": Operation(CLOSE, manager(), lambda: {"input": {**next(LEAVING), "reason": "LEFT", "note": "Seen."}}),
+    "pointsTransfer": Operation(
+        TRANSFER,
+        manager(),
+        lambda: {
+            "input": {
+                "idempotencyKey": "bad input",
+                "from": {"externalId": "ada"},
+                "to": {"externalId": "hal"},
+                "points": 5,
+            }
+        },
+    ),
+    "memberMerge": Operation(
+        MERGE,
+        manager(),
+        lambda: {
+            "input": {
+                "idempotencyKey": "bad input",
+                "duplicate": next(DOUBLE),
+                "survivor": {"externalId": "ada"},
+                "reason": "SAME_PERSON",
+                "note": "Seen.",
+            }
+        },
+    ),
+    "memberUnmerge": Operation(
+        UNMERGE,
+        manager(),
+        lambda: {
+            "input": {
+                "idempotencyKey": "bad input",
+                "duplicate": next(MERGED),
+                "reason": "OTHER_PERSON",
+                "note": "Seen.",
+            }
+        },
+    ),
+    "entry": Operation(ENTRY, support(), lambda: {"id": global_id("Entry", f"{HAL}:1:0")}),
     "member": Operation(MEMBER, support(), lambda: {"by": {"externalId": "ada"}, "first": 10}),
     "rewards": Operation(REWARDS, support(), lambda: {"first": 10}),
     "node": Operation(NODE, support(), lambda: {"id": global_id("Reward", "latte")}),
@@ -159,6 +270,12 @@ def ways_of_naming(path: str, *, is_unknown_refused: bool = True) -> list[Case]:
 
 
 KEY: list[Case] = [*texts("input.idempotencyKey", 256), *required("input.idempotencyKey")]
+NOTE: list[Case] = [
+    *each(
+        "input.note", "INVALID_TEXT", "", " \t\n", "x" * 1_001, "💥" * 1_001, "a\x00b", "a\tb", "a\u2028b", "a\u202eb"
+    ),
+    *each("input.note", "BAD_USER_INPUT", 5, ["x"], {}, True),
+]
 INPUT: list[Case] = [
     ("input", None, "BAD_USER_INPUT"),
     ("input", "x", "BAD_USER_INPUT"),
@@ -217,6 +334,19 @@ BASKET: list[Case] = [
     ),
 ]  # fmt: skip
 
+# Texts that are the id of nothing, or of something else than what is asked for.
+WRONG_IDS: list[Any] = [
+    "", " ", "latte", "x" * 10_000, "a\x00b", 7, global_id("Member", HAL), global_id("Entry", f"{HAL}:5:0"),
+    global_id("Purchase", "pos-harbor:hal"), global_id("Hold", ""), global_id("Hold", ":5"), global_id("Redemption", "::"),
+]  # fmt: skip
+WRONG_HOLDS = [
+    global_id("Hold", place)
+    for place in (
+        "nobody:5", HAL, f"{HAL}:", f"{HAL}:0", f"{HAL}:-5", f"{HAL}:1", f"{HAL}:3", f"{HAL}:9", f"{HAL}:9999999999",
+        f"{HAL}:99999999999", f"{HAL}:5:0", f"{HAL}:5x", f"{HAL}: 5", f"{HAL}:\u0665", f"{'0' * 2_000}:5",
+    )
+]  # fmt: skip
+
 CASES: dict[str, list[Case]] = {
     "purchaseRecord": [
         *INPUT,
@@ -228,6 +358,63 @@ CASES: dict[str, list[Case]] = {
         *required("input.externalId"),
     ],
     "purchasePreview": one_of_each([*INPUT, *BASKET]),
+    "purchaseReturn": [
+        *INPUT,
+        *texts("input.source", 64),
+        *each("input.source", "INVALID_TEXT", "pos 1", "pos:1", "~pos", "~r.pos-harbor"),
+        *required("input.source"),
+        *texts("input.externalId", 256),
+        *required("input.externalId"),
+        *texts("input.returnId", 128),
+        *required("input.returnId"),
+        *ways_of_naming("input.member"),
+        ("input.member", {"externalId": "hal"}, "PURCHASE_NOT_FOUND"),
+        *texts("input.reason", 64),
+        *each("input.reason", "INVALID_TEXT", "broken", "IT WAS BROKEN", "_X"),
+        *each("input.part", "BAD_USER_INPUT", {}, [], "all", 5),
+        ("input.part", {"amount": MONEY, "lines": [{"line": 1, "quantity": 1}]}, "BAD_USER_INPUT"),
+        *(("input.part", {way: None}, "BAD_USER_INPUT", f"input.part.{way}") for way in ("lines", "amount")),
+        *each("input.part.amount.amountMinor", "INVALID_AMOUNT", 0, -1, 10**12 + 1, 2**53 - 1),
+        *numbers("input.part.amount.amountMinor"),
+        *each("input.part.amount.currency", "CURRENCY_MISMATCH", "EUR", "JPY", "usd", "US$"),
+        *each("input.part.amount.currency", "INVALID_TEXT", "", "US", "USDX", "U\nD"),
+        *required("input.part.amount.currency"),
+        *(
+            ("input.part", {"lines": lines}, code, f"input.part.lines{field}")
+            for lines, code, field in (
+                ([], "INVALID_QUANTITY", ""),
+                ([{"line": 1, "quantity": 1}] * 201, "TOO_MANY_LINES", ""),
+                ([{"line": 1, "quantity": 1}] * 501, "LIST_TOO_LONG", ""),
+                ([{"line": 1, "quantity": 0}], "INVALID_QUANTITY", ".0.quantity"),
+                ([{"line": 1, "quantity": -1}], "INVALID_QUANTITY", ".0.quantity"),
+                ([{"line": 1, "quantity": 1}, {"line": 2, "quantity": 1_000_001}], "INVALID_QUANTITY", ".1.quantity"),
+                ([{"line": 1, "quantity": 1_000_000}, {"line": 1, "quantity": 1}], "INVALID_QUANTITY", ".1.quantity"),
+                ([{"line": 0, "quantity": 1}], "LINE_NOT_FOUND", ".0.line"),
+                ([{"line": -1, "quantity": 1}], "LINE_NOT_FOUND", ".0.line"),
+                ([{"line": 2**53 - 1, "quantity": 1}], "LINE_NOT_FOUND", ".0.line"),
+                ([{"line": 3, "quantity": 1}], "LINE_NOT_FOUND", ""),
+                ([{"line": 1.5, "quantity": 1}], "BAD_USER_INPUT", ".0.line"),
+                ([{"line": 1}], "BAD_USER_INPUT", ".0"),
+            )
+        ),
+        ("input.occurredAt", lambda _api, clock: (clock.now + timedelta(minutes=6)).isoformat(), "INVALID_TIME"),
+        ("input.occurredAt", "2028-01-10T00:00:00Z", "INVALID_TIME"),
+        ("input.occurredAt", "yesterday", "BAD_USER_INPUT"),
+    ],
+    "purchase": [
+        *texts("by.receipt.source", 64, "BAD_USER_INPUT"),
+        *each("by.receipt.source", "BAD_USER_INPUT", "pos:1", "~pos"),
+        *required("by.receipt.source"),
+        *texts("by.receipt.externalId", 256, "BAD_USER_INPUT"),
+        *required("by.receipt.externalId"),
+        *each("by", "BAD_USER_INPUT", {}, "goods", {"id": "x", "receipt": None}),
+        ("by", {"receipt": None}, "BAD_USER_INPUT", "by.receipt"),
+        *required("by"),
+        *(
+            ("by", {"id": wrong}, "BAD_USER_INPUT", "by.id")
+            for wrong in ("", "goods", global_id("Member", "goods"), global_id("Entry", "pos-harbor:goods"))
+        ),
+    ],
     "memberEnroll": [
         *INPUT,
         *KEY,
@@ -272,6 +459,50 @@ CASES: dict[str, list[Case]] = {
         *each("input.rewardId", "BAD_USER_INPUT", True, 1.5, [], {}),
         *required("input.rewardId"),
     ],
+    "redemptionCancel": [
+        *INPUT,
+        *KEY,
+        *each("input.redemptionId", "REDEMPTION_NOT_FOUND", *WRONG_IDS, global_id("Hold", f"{HAL}:5")),
+        *each(
+            "input.redemptionId",
+            "REDEMPTION_NOT_FOUND",
+            *(
+                global_id("Redemption", f"{HAL}:{place}")
+                for place in ("2:0", "5:0", "3:1", "3", "3:0:0", "-3:0", "3:x")
+            ),
+        ),
+        *each("input.redemptionId", "BAD_USER_INPUT", True, 1.5, [], {}),
+        *required("input.redemptionId"),
+        *texts("input.reason", 64),
+        *each("input.reason", "INVALID_TEXT", "oops", "OUT OF STOCK", "1ST", "_X", "OOPS!", "ÄRGER"),
+    ],
+    "pointsHold": [
+        *INPUT,
+        *KEY,
+        *ways_of_naming("input.member"),
+        *required("input.member"),
+        *each("input.points", "INVALID_POINTS", 0, -1, 10**9 + 1, 2**53 - 1, -(2**53) + 1),
+        *numbers("input.points"),
+        *each("input.ttlSeconds", "INVALID_TTL", 0, -1, 604_801, 2**53 - 1, -(2**53) + 1),
+        *each("input.ttlSeconds", "BAD_USER_INPUT", 1.5, 900.0, 2**53, True, "900", "PT15M"),
+    ],
+    "pointsCapture": [
+        *INPUT,
+        *KEY,
+        *each("input.holdId", "HOLD_NOT_FOUND", *WRONG_IDS, *WRONG_HOLDS),
+        *each("input.holdId", "BAD_USER_INPUT", True, 1.5, [], {}),
+        *required("input.holdId"),
+        *each("input.points", "INVALID_POINTS", 0, -1, 10**9 + 1, 2**53 - 1, -(2**53) + 1),
+        *each("input.points", "BAD_USER_INPUT", 1.5, 1000.0, 2**53, True, "1000"),
+    ],
+    "pointsRelease": [
+        *INPUT,
+        *KEY,
+        *each("input.holdId", "HOLD_NOT_FOUND", *WRONG_IDS, *WRONG_HOLDS),
+        *each("input.holdId", "BAD_USER_INPUT", True, 1.5, [], {}),
+        *required("input.holdId"),
+        ("input.points", 5, "BAD_USER_INPUT", "input"),
+    ],
     "pointsAdjust": [
         *INPUT,
         *KEY,
@@ -282,7 +513,87 @@ CASES: dict[str, list[Case]] = {
         *texts("input.reason", 64),
         *each("input.reason", "INVALID_TEXT", "goodwill", "GOOD WILL", "1ST", "_X", "GOODWILL!", "ÄRGER"),
         *required("input.reason"),
+        *NOTE,
     ],
+    "memberUpdate": [
+        *INPUT,
+        *KEY,
+        *ways_of_naming("input.member"),
+        ("input.member", None, "MEMBER_NOT_FOUND"),
+        ("input.member", MISSING, "MEMBER_NOT_FOUND"),
+        *texts("input.name", 200),
+        *texts("input.email", 254),
+        *each("input.email", "INVALID_EMAIL", "ada", "ada@example", "a@b@c.de"),
+        *texts("input.phone", 30),
+        *each("input.phone", "INVALID_PHONE", "5551234", "+123456", "tel"),
+        *texts("input.cardNumber", 128),
+        *texts("input.externalId", 128),
+        *texts("input.reason", 64),
+        *each("input.reason", "INVALID_TEXT", "moved", "JUST SO", "_X"),
+        ("input.enrolledAt", "2030-01-01T00:00:00Z", "BAD_USER_INPUT", "input"),
+    ],
+    "memberBlock": [
+        *INPUT,
+        *KEY,
+        *ways_of_naming("input.member"),
+        *required("input.member"),
+        *texts("input.reason", 64),
+        *each("input.reason", "INVALID_TEXT", "fraud", "FRAUD?", "1ST", "_X"),
+        *required("input.reason"),
+        *NOTE,
+    ],
+    "memberUnblock": [
+        *one_of_each([*INPUT, *KEY, *ways_of_naming("input.member"), *required("input.member")]),
+        *texts("input.reason", 64),
+        *required("input.reason"),
+        *NOTE,
+    ],
+    "memberClose": [
+        *INPUT,
+        *KEY,
+        *ways_of_naming("input.member"),
+        ("input.member", None, "MEMBER_NOT_FOUND"),
+        *texts("input.reason", 64),
+        *required("input.reason"),
+        *NOTE,
+    ],
+    "pointsTransfer": [
+        *INPUT,
+        *KEY,
+        *ways_of_naming("input.from"),
+        ("input.from", None, "MEMBER_NOT_FOUND"),
+        ("input.from", MISSING, "MEMBER_NOT_FOUND"),
+        *ways_of_naming("input.to"),
+        *required("input.to"),
+        ("input.to", {"externalId": "ada"}, "TRANSFER_TO_SELF"),
+        ("input.to", {"email": "ada@example.com"}, "TRANSFER_TO_SELF"),
+        *each("input.points", "INVALID_POINTS", 0, -1, 10**9 + 1, 2**53 - 1, -(2**53) + 1),
+        *numbers("input.points"),
+    ],
+    "memberMerge": [
+        *INPUT,
+        *KEY,
+        *ways_of_naming("input.duplicate"),
+        *required("input.duplicate"),
+        *ways_of_naming("input.survivor"),
+        *required("input.survivor"),
+        ("input.duplicate", {"externalId": "ada"}, "MERGE_WITH_SELF"),
+        ("input.duplicate", {"externalId": "merged 1"}, "MERGE_WITH_SELF"),
+        *texts("input.reason", 64),
+        *each("input.reason", "INVALID_TEXT", "same person", "SAME PERSON", "1ST", "_X"),
+        *required("input.reason"),
+        *NOTE,
+    ],
+    "memberUnmerge": [
+        *INPUT,
+        *KEY,
+        *ways_of_naming("input.duplicate"),
+        *required("input.duplicate"),
+        *texts("input.reason", 64),
+        *required("input.reason"),
+        *NOTE,
+    ],
+    "entry": [*each("id", "BAD_USER_INPUT", True, 1.5, [], {}), *required("id")],
     "member": [
         *ways_of_naming("by", is_unknown_refused=False),
         *required("by"),
@@ -308,6 +619,25 @@ def furnished(api: Api) -> Api:
         patch.setattr(runtime, "now", Clock())
         api.enroll("ada", email="ada@example.com")
         api.buy("ada", 100_000)
+        goods = receipt("goods", "ada", 1200, lines=[LINE, {**LINE, "amountMinor": 200}])
+        api.post(till(), PURCHASE, input=goods)
+        for names in TURNED.values():
+            for name in names:
+                api.enroll(name)
+        for name in TURNED["blocked"]:
+            api.post(support(), BLOCK, input={"idempotencyKey": name, "member": {"externalId": name}, "reason": "X"})
+        for name in (*DOUBLES["double"], *DOUBLES["merged"]):
+            api.enroll(name)
+        for name in DOUBLES["merged"]:
+            wanted = {"idempotencyKey": name, "duplicate": {"externalId": name}, "survivor": {"externalId": "ada"}}
+            api.post(manager(), MERGE, input={**wanted, "reason": "X"})
+        patch.setattr(runtime, "new_account", lambda: HAL)
+        api.enroll("hal")
+        api.buy("hal", 100_000)
+        for number in range(2):
+            api.post(till(), REDEEM, input={**HALS, "idempotencyKey": f"redeem {number}", "rewardId": "cookie"})
+        for number in range(4):
+            api.post(till(), HOLD, input={**HALS, "idempotencyKey": f"hold {number}", "points": 10})
     return api
 
 
@@ -380,7 +710,8 @@ def parameters(cases_of: Callable[[list[Case]], list[Case]]) -> list[Any]:
 
 def nothing_done(answer: Answer, name: str) -> bool:
     payload = (answer.json.get("data") or {}).get(name) or {}
-    results = [payload.get(thing) for thing in ("purchase", "entry", "member", "redemption", "account", "id")]
+    things = ("purchase", "purchaseReturn", "entry", "member", "redemption", "hold", "transfer", "account", "id")
+    results = [payload.get(thing) for thing in things]
     return answer.status == 200 and not payload.get("replayed") and not any(results)
 
 

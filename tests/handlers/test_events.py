@@ -23,6 +23,11 @@ from tests.engines import ROOT, Engine
 from tests.handlers.api import ACCOUNT_CLAIM, Answer, Api, deployed
 
 EVENTS = {file.name: json.loads(file.read_text(encoding="utf-8")) for file in sorted((ROOT / "events").iterdir())}
+# Accounts whose holds and redemptions later events name by id, by the event that opens them.
+OPENED = {
+    "41-member-enroll-of-cleo.200.json": "01KA9ZK1C4E0C7E5P7R9T2V5X8",
+    "70-member-enroll-of-dora-by-herself.200.json": "01KA9ZM5D0D0R4C7E5P7R9T2V5",
+}
 NAME = re.compile(r"(\d\d)-([a-z0-9-]+)\.(\d{3})(?:\.([A-Z_]+))?\.json")
 
 
@@ -45,10 +50,10 @@ def answers(stack: Api) -> dict[str, Answer]:
     accounts = chain([linked], iter(runtime.new_account, None))
     given: dict[str, Answer] = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runtime, "new_account", lambda: next(accounts))
         for name, event in EVENTS.items():
             now = datetime.fromtimestamp(event["requestContext"]["timeEpoch"] / 1_000, UTC)
             patch.setattr(runtime, "now", lambda now=now: now)
+            patch.setattr(runtime, "new_account", lambda name=name: OPENED.get(name) or next(accounts))
             given[name] = stack.invoke(event)
     return given
 
@@ -73,6 +78,27 @@ def test_the_afternoon_ends_with_the_right_points(answers: dict[str, Answer], st
 
     assert ada == 127 + 0 + 9 - 90 + 25
     assert ben == 42 - 40
+
+
+def test_the_sale_with_a_hold_ends_with_the_right_points(answers: dict[str, Answer], stack: Api) -> None:
+    """80 for a receipt, 45 captured of a hold of 50; another hold was released, a cookie redeemed and cancelled."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runtime, "now", lambda: datetime(2026, 11, 20, 18, tzinfo=UTC))
+        cleo = stack.member("crm-100290")["account"]["balance"]
+
+    assert cleo == 80 - 45
+
+
+def test_dora_had_30_points_and_left_with_none(answers: dict[str, Answer]) -> None:
+    told = {name[:2]: answer.data for name, answer in answers.items() if name[:2] in ("77", "78", "79")}
+
+    assert told["77"]["viewer"] == {
+        "now": {"balance": 30, "status": "ACTIVE"},
+        "then": {"balance": 0, "status": "ACTIVE"},
+    }
+    assert (told["78"]["entry"]["points"], told["78"]["entry"]["actor"]) == (30, "p.7ou1v2r8kq3tillexample0market")
+    assert told["79"]["memberClose"]["entry"]["points"] == -30
+    assert told["79"]["memberClose"]["account"]["status"] == "CLOSED"
 
 
 def test_what_is_sent_again_is_answered_again(answers: dict[str, Answer]) -> None:

@@ -8,16 +8,31 @@ import pytest
 from graphql import GraphQLObjectType
 
 from schema import root
+from schema.nodes import from_id
 from tests.handlers.api import (
     ADJUST,
+    BLOCK,
+    BOUGHT,
+    CANCEL,
+    CAPTURE,
+    CLOSE,
     ENROLL,
+    ENTRY,
+    HOLD,
     MEMBER,
+    MERGE,
     NOBODY,
     NODE,
     PREVIEW,
     PURCHASE,
     REDEEM,
+    RELEASE,
+    RETURN,
     REWARDS,
+    TRANSFER,
+    UNBLOCK,
+    UNMERGE,
+    UPDATE,
     VIEWER,
     Answer,
     Api,
@@ -58,8 +73,22 @@ ALLOWED: dict[str, set[str]] = {
     "node": set(ANYBODY),
     "memberEnroll": MEMBERS | MANAGERS | {"till", "till (members)"},
     "purchaseRecord": MANAGERS | {"till", "till (purchases)"},
+    "purchase": MEMBERS | MANAGERS | {"till", "till (purchases)", "support"},
+    "purchaseReturn": MANAGERS | {"till", "till (purchases)"},
     "rewardRedeem": MEMBERS | MANAGERS | {"till", "till (redemptions)"},
+    "redemptionCancel": MANAGERS | {"till", "till (redemptions)"},
+    "pointsHold": MANAGERS | {"till", "till (redemptions)"},
+    "pointsCapture": MANAGERS | {"till", "till (redemptions)"},
+    "pointsRelease": MANAGERS | {"till", "till (redemptions)"},
     "pointsAdjust": MANAGERS,
+    "entry": MEMBERS | MANAGERS | {"till", "till (members)", "support"},
+    "memberUpdate": MEMBERS | MANAGERS | {"till", "till (members)", "support"},
+    "memberBlock": MANAGERS | {"support"},
+    "memberUnblock": MANAGERS | {"support"},
+    "memberClose": MEMBERS | MANAGERS,
+    "pointsTransfer": MEMBERS | MANAGERS,
+    "memberMerge": MANAGERS,
+    "memberUnmerge": MANAGERS,
 }
 NAMING = {"member": {"externalId": "matrix-somebody"}}
 TOTAL = {"total": {"amountMinor": 500, "currency": "USD"}}
@@ -75,8 +104,44 @@ def ask(api: Api, field: str, caller: str) -> Answer:
         "node": (NODE, {"id": global_id("Member", "nobody")}),
         "memberEnroll": (ENROLL, {"input": {"idempotencyKey": "matrix"}}),
         "purchaseRecord": (PURCHASE, {"input": receipt("matrix", "matrix-somebody", 500)}),
+        "purchase": (BOUGHT, {"by": {"receipt": {"source": "pos-harbor", "externalId": "matrix"}}}),
+        "purchaseReturn": (
+            RETURN,
+            {"input": {"source": "pos-harbor", "externalId": "matrix", "returnId": "matrix", **NAMING}},
+        ),
         "rewardRedeem": (REDEEM, {"input": {"idempotencyKey": "matrix", "rewardId": "latte", **NAMING}}),
+        "redemptionCancel": (
+            CANCEL,
+            {"input": {"idempotencyKey": "matrix", "redemptionId": global_id("Redemption", "nobody:3:0")}},
+        ),
+        "pointsHold": (HOLD, {"input": {"idempotencyKey": "matrix", "points": 5, **NAMING}}),
+        "pointsCapture": (CAPTURE, {"input": {"idempotencyKey": "matrix", "holdId": global_id("Hold", "nobody:3")}}),
+        "pointsRelease": (RELEASE, {"input": {"idempotencyKey": "matrix", "holdId": global_id("Hold", "nobody:3")}}),
         "pointsAdjust": (ADJUST, {"input": {"idempotencyKey": "matrix", "points": 5, "reason": "X", **NAMING}}),
+        "entry": (ENTRY, {"id": global_id("Entry", "nobody:1:0")}),
+        "memberUpdate": (UPDATE, {"input": {"idempotencyKey": "matrix", "name": "X", **NAMING}}),
+        "memberBlock": (BLOCK, {"input": {"idempotencyKey": "matrix", "reason": "X", **NAMING}}),
+        "memberUnblock": (UNBLOCK, {"input": {"idempotencyKey": "matrix", "reason": "X", **NAMING}}),
+        "memberClose": (CLOSE, {"input": {"idempotencyKey": "matrix", "reason": "X", **NAMING}}),
+        "pointsTransfer": (
+            TRANSFER,
+            {"input": {"idempotencyKey": "matrix", "points": 5, "from": NAMING["member"], "to": NAMING["member"]}},
+        ),
+        "memberMerge": (
+            MERGE,
+            {
+                "input": {
+                    "idempotencyKey": "matrix",
+                    "reason": "X",
+                    "duplicate": NAMING["member"],
+                    "survivor": NAMING["member"],
+                }
+            },
+        ),
+        "memberUnmerge": (
+            UNMERGE,
+            {"input": {"idempotencyKey": "matrix", "reason": "X", "duplicate": NAMING["member"]}},
+        ),
     }
     query, variables = operations[field]
     return api.post(CALLERS[caller], query, **variables)
@@ -123,6 +188,7 @@ def others(quiet: Api) -> dict[str, str]:
     bob = quiet.enroll("bob", email="bob@example.com", phone="+15550001111", cardNumber="1111")
     quiet.buy("bob", 10_000, "bobs-receipt")
     redeemed = quiet.post(till(), REDEEM, input={"idempotencyKey": "b", "rewardId": "latte", "member": {"id": bob}})
+    held = quiet.post(till(), HOLD, input={"idempotencyKey": "h", "points": 5, "member": {"id": bob}})
     account = account_of(bob)
     nobody = account[:-4] + ("AAAA" if account[-4:] != "AAAA" else "BBBB")
     redemption = redeemed.data["rewardRedeem"]["redemption"]["id"]
@@ -130,6 +196,7 @@ def others(quiet: Api) -> dict[str, str]:
         bob: global_id("Member", nobody),
         global_id("Purchase", "pos-harbor:bobs-receipt"): global_id("Purchase", "pos-harbor:b0bs-receipt"),
         redemption: global_id("Redemption", f"{nobody}:3:0"),
+        held.data["pointsHold"]["hold"]["id"]: global_id("Hold", f"{nobody}:4"),
     }
     for seq in (1, 2, 3):
         found[global_id("Entry", f"{account}:{seq}:0")] = global_id("Entry", f"{nobody}:{seq}:0")
@@ -209,4 +276,14 @@ def test_an_enrolled_member_sees_themselves_in_every_way(quiet: Api) -> None:
 def test_a_till_without_the_members_scope_sees_no_member_by_id(quiet: Api, others: dict[str, str]) -> None:
     for claims in (till("regulars/purchases"), till("regulars/redemptions"), till("openid")):
         for each in others:
-            assert quiet.post(claims, NODE, id=each).data == {"node": None}
+            if from_id(each)[0] != "Purchase":
+                assert quiet.post(claims, NODE, id=each).data == {"node": None}
+
+
+def test_purchases_are_seen_by_those_who_record_them(quiet: Api, others: dict[str, str]) -> None:
+    bobs = global_id("Purchase", "pos-harbor:bobs-receipt")
+
+    for claims in (till("regulars/purchases"), support(), manager()):
+        assert quiet.post(claims, NODE, id=bobs).data["node"]["id"] == bobs
+    for claims in (till("regulars/members"), till("regulars/redemptions"), till("openid")):
+        assert quiet.post(claims, NODE, id=bobs).data == {"node": None}

@@ -7,7 +7,7 @@ import pytest
 import strawberry
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from schema.execution import Execution
+from schema.execution import WITHOUT_ARGUMENTS, Execution
 
 
 @strawberry.enum
@@ -30,6 +30,14 @@ class Cat(Named):
     @strawberry.field
     def loud(self, times: int = 1) -> str:
         return self.name.upper() * times
+
+    @strawberry.field(metadata={WITHOUT_ARGUMENTS: "closest"})
+    def friend(self, number: int | None = None) -> Named | None:
+        return self.closest if number is None else self.friends[number]
+
+    @property
+    def closest(self) -> "Named | None":
+        return self.friends[0] if self.friends else None
 
 
 @strawberry.type
@@ -81,6 +89,11 @@ QUERIES = (
     "{ cat { friends { name ... on Dog { bones owner { must matrix dogs { name } maybe { name bones } } } } } }",
     "{ cat { friends { ... on Dog { name broken } } lives } }",
     (
+        "{ cat { friend { name } first: friend(number: 0) { name } none: friend(number: null) { name } "
+        "beyond: friend(number: 9) { name } } }"
+    ),
+    "query ($at: Int, $is: Int = 0) { cat { friend(number: $at) { name } ... on Cat { other: friend(number: $is) { name } } } }",
+    (
         "query ($no: Boolean = false) { cat { ...f lives @include(if: $no) name @skip(if: $no) } } "
         "fragment f on Cat { friends { ...g } friends { name } } fragment g on Dog { a: name b: name owner { must } }"
     ),
@@ -117,3 +130,18 @@ def test_looks_a_schema_up_once_and_keeps_the_order_of_the_query() -> None:
 
     assert list(data["cat"]) == ["lives", "name", "color"]
     assert faults == []
+
+
+def test_a_resolver_is_not_asked_where_the_document_gives_it_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    execute = StrawberryGraphQLCoreExecutionContext.execute_field
+
+    def counted(self: Any, parent: Any, source: Any, details: Any, path: Any, position: Any) -> Any:
+        asked.append(path.key)
+        return execute(self, parent, source, details, path, position)
+
+    monkeypatch.setattr(StrawberryGraphQLCoreExecutionContext, "execute_field", counted)
+
+    answer(Execution, WORLDS["whole"], "{ cat { friend { name } a: friend { name } b: friend(number: 0) { name } } }")
+
+    assert asked == ["cat", "b"]

@@ -10,8 +10,9 @@ from ulid_transform import ulid_now
 
 from domain import access
 from domain.access import Actor, Role
-from domain.ledger import Home, Record
+from domain.entries import Record
 from domain.members import Lookup
+from domain.store import Home
 from handlers import program
 from schema import root
 from schema.context import Context
@@ -55,8 +56,10 @@ def ask(store: Memory, actor: Actor, query: str, **variables: Any) -> dict[str, 
         store=store,
         cursors=Cursors(b"a secret of this test"),
         program_in_force=lambda: PROGRAM,
+        program_of_version=lambda _version: PROGRAM,
         new_account=ulid_now,
         new_code=lambda: "0123456789",
+        new_salt=lambda: b"sixteen of salt.",
     )
     result = SCHEMA.execute_sync(query, variable_values=variables, context_value=context)
     assert result.errors is None, result.errors

@@ -1,7 +1,8 @@
 """Tables of these tests: a fresh one for each, with everything in it to look at."""
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 from uuid import uuid4
@@ -10,9 +11,10 @@ import boto3
 from botocore.awsrequest import AWSResponse
 from pynamodb.connection import Connection
 
-from domain.ledger import Claim, Key, Record
+from domain import limits
+from domain.entries import Claim, End, Key, Note, PurchaseReturn, Record
 from domain.members import Profile
-from storage import items, keys
+from storage import chain, items, keys
 from storage.items import Item
 from storage.memory import Memory
 from storage.table import Table
@@ -85,14 +87,21 @@ def fresh_table(engine: Engine, connection: Connection | None = None) -> Tables:
 
 @dataclass(frozen=True)
 class Everything:
-    """A store's contents, comparable between stores. Look-ups stand under their hashed key."""
+    """A store's contents, comparable between stores. Look-ups stand under their hashed key; one that was given up is none."""
 
     logs: Mapping[str, tuple[Record, ...]]
-    claims: Mapping[Key, object]
+    claims: Mapping[Key, Claim]
     profiles: Mapping[str, Profile]
     lookups: Mapping[str, str]
+    returns: Mapping[tuple[Key, str], PurchaseReturn]
+    ends: Mapping[tuple[str, int, int], End]
+    notes: Mapping[tuple[str, bytes], Note]
     due: frozenset[tuple[int, str]]
     directory: frozenset[str]
+
+
+def all_of(place: Memory | Tables) -> Everything:
+    return all_of_memory(place) if isinstance(place, Memory) else all_of_table(place)
 
 
 def all_of_memory(store: Memory) -> Everything:
@@ -101,31 +110,55 @@ def all_of_memory(store: Memory) -> Everything:
         claims={key: comparable(claim) for key, claim in store._claims.items()},
         profiles=dict(store._profiles),
         lookups={keys.lookup(each.kind, each.value, PEPPER): account for each, account in store._lookups.items()},
+        returns=dict(store._returns),
+        ends=dict(store._ends),
+        notes=dict(store._notes),
         due=frozenset(store.due),
         directory=frozenset(store._profiles),
     )
 
 
 def all_of_table(tables: Tables) -> Everything:
-    """Reads the raw items; an item of no known kind is an error."""
-    records: list[Record] = []
-    claims: dict[Key, object] = {}
+    """Reads the raw items; an item of no known kind is an error, and so is a record that breaks its account's chain."""
+    logs: dict[str, tuple[Record, ...]] = {}
+    claims: dict[Key, Claim] = {}
     profiles: dict[str, Profile] = {}
     lookups: dict[str, str] = {}
+    returns: dict[tuple[Key, str], PurchaseReturn] = {}
+    ends: dict[tuple[str, int, int], End] = {}
+    notes: dict[tuple[str, bytes], Note] = {}
     due: set[tuple[int, str]] = set()
     directory: set[str] = set()
-    for item in tables.items():
-        pk, sk = item["PK"]["S"], item["SK"]["S"]
+    for (pk, sk), item in sorted(tables.contents().items()):
         match pk.split("#")[0], sk.split("#")[0]:
             case "M", "E":
-                records.append(items.record_from(item))
+                record = items.record_from(item)
+                log = logs.get(record.account, ())
+                assert record.hash == chain.hash_of(item, log[-1].hash if log else b""), (
+                    f"the chain breaks at {pk} {sk}"
+                )
+                logs[record.account] = (*log, record)
             case "M", "P":
                 profiles[pk[2:]] = items.profile_from(item)
+            case "M", "C":
+                end = items.end_from(item)
+                ends[end.account, end.seq, end.index] = end
+            case "M", "A":
+                note = items.note_from(item)
+                notes[pk[2:], note.digest] = note
             case "K", "K":
                 claim = items.claim_from(item)
                 claims[claim.key] = comparable(claim)
-            case "U", "U":
+            case "K", "R":
+                booked = items.return_from(item)
+                returns[booked.purchase, booked.id] = booked
+            case "U", "U" if "a" in item:
+                assert "ttl" not in item, "TTL would take away a look-up that is somebody's"
                 lookups[pk] = item["a"]["S"]
+            case "U", "U":
+                # Given up, and forgotten by the clock on the wall.
+                left = int(item["ttl"]["N"]) - time.time()
+                assert 0 < left <= limits.LOOKUP_RETENTION.total_seconds()
             case "D", _:
                 _, day, shard = pk.split("#")
                 assert int(shard) == keys.shard(sk, SHARDS)
@@ -135,18 +168,12 @@ def all_of_table(tables: Tables) -> Everything:
                 directory.add(sk)
             case _:
                 raise AssertionError(f"an item of no known kind: {item}")
-    records.sort(key=lambda record: (record.account, record.seq))
-    logs: dict[str, tuple[Record, ...]] = {}
-    for record in records:
-        logs[record.account] = (*logs.get(record.account, ()), record)
-    return Everything(logs, claims, profiles, lookups, frozenset(due), frozenset(directory))
+    return Everything(logs, claims, profiles, lookups, returns, ends, notes, frozenset(due), frozenset(directory))
 
 
-def comparable(claim: Claim) -> object:
-    """A claim whose refusal compares by what it says, and its end by the second: TTL knows no finer."""
-    refusal = claim.refusal and (claim.refusal.code, claim.refusal.message, claim.refusal.field)
-    ends = claim.expires_at and claim.expires_at.replace(microsecond=0)
-    return (claim.key, claim.account, claim.seq_seen, claim.fingerprint, claim.at, claim.basket, refusal, ends)
+def comparable(claim: Claim) -> Claim:
+    """A claim with its end by the second: TTL knows no finer."""
+    return replace(claim, expires_at=claim.expires_at and claim.expires_at.replace(microsecond=0))
 
 
 # --- sizes ------------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ the calls that led there. `REGULARS_SOAK=20` looks twenty times as long, at new 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,15 +14,15 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from domain import accounts, adjustments, ledger, members, purchases, rewards
+from domain import accounts, entries, ledger, members, purchases, rewards
 from domain.access import Actor
-from domain.accounts import State
-from domain.days import NEVER
-from domain.ledger import BasketLine, Claim, ClaimTaken, Contended, Entry, EntryKind, Key, LookupTaken, Record, Store
+from domain.entries import BasketLine, Claim, End, Entry, EntryKind, Key, Note, PurchaseReturn, Record
+from domain.ledger import Outcome
 from domain.members import Lookup, Profile
 from domain.refusals import Refusal
+from domain.store import Beside, ClaimTaken, Contended, EndTaken, LookupTaken, ReturnTaken, Store, Update
 from storage.memory import Memory
-from tests.domain import books
+from tests.domain import books, world
 from tests.domain.world import ADA, BOB, MANAGER, PROGRAM, SOAK, TILL, basket, program, search
 from tests.engines import Engine
 from tests.storage.tables import NOW, PEPPER, all_of_memory, all_of_table, comparable, fresh_table
@@ -31,20 +32,28 @@ NAMES = st.sampled_from(["ada", "bob", "çyd ☕"])
 ACCOUNTS = st.sampled_from(["A0", "A1", "A2", "A3", "nobody"])
 MAILS = st.sampled_from([None, "ada@example.org", "Bob@example.org"])
 CARDS = st.sampled_from([None, "C-1"])
-KEYS = st.sampled_from(["k1", "k2", "k3", "k:4 é"])
+RECEIPTS = st.sampled_from(["r1", "r2", "r3", "r:4 é"])
+# Half of them new ones.
+KEYS = st.sampled_from(["k1", "k:4 é"]) | st.integers(0, 10**6).map("n{}".format)
 ENROLLERS = st.sampled_from([TILL, TILL, ADA, BOB])
-PROGRAMS = st.sampled_from(
-    [
-        PROGRAM,
-        program(expiry={"days": 2, "rounding": "day"}),
-        program(expiry={"months": 1}, pending={"days": 3}),
-        program(expiry={}, rewards=[]),
-    ]
-)
+PROGRAMS = {
+    "usual": PROGRAM,
+    "two days": program(expiry={"days": 2, "rounding": "day"}),
+    "a month, later": program(expiry={"months": 1}, pending={"days": 3}),
+    "for ever, clamp": program(expiry={}, rewards=[], returns={"policy": "clamp"}),
+    "later, pending only": program(
+        pending={"days": 3}, returns={"policy": "pending_only"}, transfers={"points_max": 0}
+    ),
+}
+CHOSEN = st.sampled_from(list(PROGRAMS))
 AMOUNTS = st.sampled_from([0, 99, 100, 1_550, 4_000, 10**12])
 SKUS = st.sampled_from([None, "latte", "Käse ☕"])
 LINES = st.lists(st.builds(BasketLine, SKUS, SKUS, st.integers(0, 1_000_000), st.integers(0, 500)), max_size=4)
 POINTS = st.sampled_from([-1, -40, 1, 40, 10**9, -(10**9), 0])
+NOTES = st.sampled_from([None, None, "Called twice. ☕"])
+EMAILS = st.sampled_from(["ada@example.org", "bob@example.org", "new@example.org", None])
+# Look-ups that nobody else here knows of.
+SLOW = st.lists(st.sampled_from("abc"), max_size=2, unique=True)
 
 
 class Agreement(RuleBasedStateMachine):
@@ -56,11 +65,16 @@ class Agreement(RuleBasedStateMachine):
         self.memory = Memory(pepper=PEPPER)
         self.now = NOW
         self.joined = 0
+        self.calls: list[Callable[[Store], Any]] = []
         # What some slow writer has read a while ago.
         self.remembered: list[Record] = []
+        # What can be ended.
+        self.held: list[Outcome] = []
+        self.redeemed: list[Outcome] = []
 
     def both(self, call: Callable[[Store], Any]) -> Any:
         """Makes the call on both stores; their one answer."""
+        self.calls.append(call)
         in_memory, on_table = answer(call, self.memory), answer(call, self.tables.store)
         assert on_table == in_memory
         return in_memory
@@ -69,7 +83,11 @@ class Agreement(RuleBasedStateMachine):
 
     @initialize()
     def somebody_is_there(self) -> None:
-        self.enroll(TILL, "k0", "ada", None, None)
+        for actor, name, email in ((ADA, "ada", "ada@example.org"), (BOB, "bob", None), (TILL, "çyd ☕", None)):
+            self.enroll(actor, f"join {name}", name, email, None)
+            self.record(f"first {name}", name, 10_000, [], 0, "usual", None)
+        for account in ("A0", "A1", "A2"):
+            self.somebody_reads(account)
 
     @rule(actor=ENROLLERS, key=KEYS, name=NAMES | st.none(), email=MAILS, card=CARDS)
     def enroll(self, actor: Actor, key: str, name: str | None, email: str | None, card: str | None) -> None:
@@ -83,12 +101,12 @@ class Agreement(RuleBasedStateMachine):
         self.joined += enrolled == members.Enrolled(account, replayed=False)
 
     @rule(
-        receipt=KEYS,
+        receipt=RECEIPTS,
         name=NAMES,
         amount=AMOUNTS,
         lines=LINES,
         age=st.sampled_from([0, 0, 1, 30, 401]),
-        chosen=PROGRAMS,
+        chosen=CHOSEN,
         location=SKUS,
     )
     def record(
@@ -98,7 +116,7 @@ class Agreement(RuleBasedStateMachine):
         amount: int,
         lines: list[BasketLine],
         age: int,
-        chosen: Any,
+        chosen: str,
         location: str | None,
     ) -> None:
         total = sum(line.amount_minor for line in lines) if lines else amount
@@ -107,7 +125,7 @@ class Agreement(RuleBasedStateMachine):
         self.both(
             lambda store: purchases.record(
                 store,
-                chosen,
+                PROGRAMS[chosen],
                 actor=TILL,
                 source="till",
                 external_id=receipt,
@@ -121,13 +139,13 @@ class Agreement(RuleBasedStateMachine):
         key=KEYS,
         lookup=st.builds(Lookup, st.just("external"), NAMES) | st.builds(Lookup, st.just("id"), ACCOUNTS),
         reward_id=st.sampled_from(["cookie", "latte", "tea"]),
-        chosen=PROGRAMS,
+        chosen=CHOSEN,
     )
-    def redeem(self, key: str, lookup: Lookup, reward_id: str, chosen: Any) -> None:
-        self.both(
+    def redeem(self, key: str, lookup: Lookup, reward_id: str, chosen: str) -> None:
+        outcome = self.both(
             lambda store: rewards.redeem(
                 store,
-                chosen,
+                PROGRAMS[chosen],
                 actor=TILL,
                 idempotency_key=key,
                 member=lookup,
@@ -136,6 +154,8 @@ class Agreement(RuleBasedStateMachine):
                 now=self.now,
             )
         )
+        if isinstance(outcome, Outcome):
+            self.redeemed.append(outcome)
 
     @rule(key=KEYS, actor=st.sampled_from([ADA, BOB]))
     def redeem_for_oneself(self, key: str, actor: Actor) -> None:
@@ -152,20 +172,107 @@ class Agreement(RuleBasedStateMachine):
             )
         )
 
-    @rule(key=KEYS, name=NAMES, points=POINTS, chosen=PROGRAMS)
-    def adjust(self, key: str, name: str, points: int, chosen: Any) -> None:
+    @rule(key=KEYS, which=st.integers(0, 9), chosen=CHOSEN)
+    def cancel(self, key: str, which: int, chosen: str) -> None:
+        if self.redeemed:
+            redeemed = self.redeemed[which % len(self.redeemed)]
+            self.both(lambda store: world.cancel(store, redeemed, self.now, key=key, program=PROGRAMS[chosen]))
+
+    @rule(key=KEYS, name=NAMES, points=POINTS, chosen=CHOSEN, note=NOTES)
+    def adjust(self, key: str, name: str, points: int, chosen: str, note: str | None) -> None:
         self.both(
-            lambda store: adjustments.adjust(
-                store,
-                chosen,
-                actor=MANAGER,
-                idempotency_key=key,
-                member=Lookup("external", name),
-                points=points,
-                reason="WHY",
-                now=self.now,
+            lambda store: world.adjust(
+                store, name, points, self.now, key=key, program=PROGRAMS[chosen], reason="WHY", note=note
             )
         )
+
+    @rule(
+        receipt=RECEIPTS | st.sampled_from(["first ada", "first bob"]),
+        key=KEYS,
+        lines=st.none() | st.lists(st.tuples(st.integers(1, 3), st.sampled_from([1, 2, 500_000])), max_size=2),
+        amount=st.none() | st.sampled_from([1, 99, 1_550, 10**6]),
+        member=st.none() | NAMES,
+        chosen=CHOSEN,
+    )
+    def give_back(
+        self,
+        receipt: str,
+        key: str,
+        lines: list[tuple[int, int]] | None,
+        amount: int | None,
+        member: str | None,
+        chosen: str,
+    ) -> None:
+        self.both(
+            lambda store: world.give_back(
+                store,
+                receipt,
+                self.now,
+                key=key,
+                lines=lines,
+                amount=amount,
+                member=member,
+                program=PROGRAMS[chosen],
+                terms=PROGRAMS[chosen].terms,
+            )
+        )
+
+    @rule(key=KEYS, name=NAMES, points=st.sampled_from([1, 10, 10**6]), ttl=st.sampled_from([None, 60, 86_400]))
+    def hold(self, key: str, name: str, points: int, ttl: int | None) -> None:
+        held = self.both(lambda store: world.hold(store, name, points, self.now, key=key, ttl_seconds=ttl))
+        if isinstance(held, Outcome):
+            self.held.append(held)
+
+    @rule(key=KEYS, which=st.integers(0, 9), points=st.sampled_from([None, 1, 10]))
+    def capture(self, key: str, which: int, points: int | None) -> None:
+        if self.held:
+            held = self.held[which % len(self.held)]
+            self.both(lambda store: world.capture(store, held, self.now, key=key, points=points))
+
+    @rule(key=KEYS, which=st.integers(0, 9))
+    def release(self, key: str, which: int) -> None:
+        if self.held:
+            held = self.held[which % len(self.held)]
+            self.both(lambda store: world.release(store, held, self.now, key=key))
+
+    @rule(key=KEYS, giver=NAMES, receiver=NAMES, points=st.sampled_from([1, 15, 10**5]), chosen=CHOSEN)
+    def give(self, key: str, giver: str, receiver: str, points: int, chosen: str) -> None:
+        self.both(lambda store: world.give(store, giver, receiver, points, self.now, key=key, program=PROGRAMS[chosen]))
+
+    @rule(key=KEYS, duplicate=NAMES, survivor=NAMES)
+    def merge(self, key: str, duplicate: str, survivor: str) -> None:
+        self.both(lambda store: world.merge(store, duplicate, survivor, self.now, key=key))
+
+    @rule(key=KEYS, duplicate=NAMES)
+    def unmerge(self, key: str, duplicate: str) -> None:
+        self.both(lambda store: world.unmerge(store, duplicate, self.now, key=key))
+
+    @rule(key=KEYS, name=NAMES, email=EMAILS, card=CARDS)
+    def update(self, key: str, name: str, email: str | None, card: str | None) -> None:
+        self.both(lambda store: world.update(store, name, self.now, key=key, email=email, card_number=card))
+
+    @rule(key=KEYS, actor=st.sampled_from([ADA, BOB]), email=EMAILS)
+    def update_oneself(self, key: str, actor: Actor, email: str | None) -> None:
+        self.both(lambda store: world.update(store, "", self.now, key=key, actor=actor, email=email))
+
+    @rule(key=KEYS, name=NAMES, is_blocked=st.booleans(), note=NOTES)
+    def turn(self, key: str, name: str, is_blocked: bool, note: str | None) -> None:
+        call = world.block if is_blocked else world.unblock
+        self.both(lambda store: call(store, name, self.now, key=key, note=note))
+
+    @rule(key=KEYS, name=st.sampled_from(["çyd ☕", "new"]))
+    def close(self, key: str, name: str) -> None:
+        self.both(lambda store: world.close(store, name, self.now, key=key))
+
+    @rule(which=st.integers(1, 12))
+    def again(self, which: int) -> None:
+        """What was called a while ago, later."""
+        call = self.calls[-min(which, len(self.calls))]
+        self.both(call)
+
+    @rule(account=ACCOUNTS)
+    def tick(self, account: str) -> None:
+        self.both(lambda store: ledger.tick(store, account, now=self.now, zone=PROGRAM.zone))
 
     @rule(hours=st.sampled_from([1, 12, 24, 24 * 7, 24 * 40, -1]))
     def time_passes(self, hours: int) -> None:
@@ -179,20 +286,87 @@ class Agreement(RuleBasedStateMachine):
         if isinstance(head, Record):
             self.remembered.append(head)
 
-    @rule(which=st.integers(0, 9), key=KEYS, points=st.integers(1, 50))
-    def somebody_writes_what_they_read_a_while_ago(self, which: int, key: str, points: int) -> None:
+    @rule(
+        which=st.integers(0, 9),
+        other=st.integers(0, 9) | st.none(),
+        key=KEYS,
+        points=st.integers(1, 50),
+        returned=st.none() | RECEIPTS,
+        ended=st.none() | st.integers(90, 91),
+        gained=SLOW,
+        given_up=SLOW,
+    )
+    def somebody_writes_what_they_read_a_while_ago(
+        self,
+        which: int,
+        other: int | None,
+        key: str,
+        points: int,
+        returned: str | None,
+        ended: int | None,
+        gained: list[str],
+        given_up: list[str],
+    ) -> None:
         if not self.remembered:
             return
         head = self.remembered[which % len(self.remembered)]
+        heads = [head, *(each for each in self.remembered[other:] if each.account != head.account)][: 1 + bool(other)]
 
-        def decide(state: State) -> Entry:
-            lines = accounts.earn(state, points, expires=50_000, today=40_000)
+        def decide(before: Record) -> Entry:
+            lines = accounts.earn(before.state, points, expires=50_000, today=40_000)
             return Entry(EntryKind.ADJUSTMENT, self.now, lines, 0, actor="g.slow", reason="SLOW")
 
-        late, _ = ledger.book(head, Key("slow", key), decide, now=self.now, zone=PROGRAM.zone)
-        claim = Claim(Key("slow", key), head.account, head.seq, key.encode().ljust(16, b"."), self.now)
-        due = [expires for expires in late.state.buckets if expires < NEVER]
-        self.both(lambda store: store.append(claim, late, due=due))
+        first, *others = [
+            ledger.book(each, Key("slow", f"{key} {each.account}"), decide, now=self.now, zone=PROGRAM.zone)
+            for each in heads
+        ]
+        account, slow = head.account, Key("slow", key)
+        update = None
+        if gained or given_up:
+            # Of look-ups that stand in no profile; the profile stays what it is.
+            home = self.memory.home(account, entries=0)
+            assert home is not None
+            assert home.profile is not None
+            looked_up = [tuple(Lookup("slow", value) for value in values) for values in (gained, given_up)]
+            if set(gained) & set(given_up):
+                return
+            update = Update(account, home.profile, *looked_up)
+        beside = Beside(
+            booked=PurchaseReturn(slow, returned, b"f" * 16, self.now, account=account, seq=head.seq)
+            if returned
+            else None,
+            end=End(account, 1, ended, EntryKind.CANCELLATION, slow, self.now) if ended else None,
+            update=update,
+        )
+        claim = Claim(slow, account, head.seq, key.encode().ljust(16, b"."), self.now)
+        self.both(lambda store: store.remember(claim))
+        self.both(lambda store: [store.note_due(each.record.account, sorted(each.due)) for each in (first, *others)])
+        self.both(lambda store: store.keep_note(account, Note(key, b"s" * 16, key.encode())))
+
+        def append(store: Store) -> None:
+            # Each store has hashes of its own.
+            record, *more = [
+                replace(
+                    each.record, prior=store.records_after(each.record.account, each.record.seq - 2, limit=1)[0].hash
+                )
+                for each in (first, *others)
+            ]
+            store.append(record, replace(beside, records=tuple(more)))
+
+        self.both(append)
+
+    @rule(purchase=RECEIPTS, return_id=RECEIPTS, call=st.sampled_from(["park", "refuse", "complete"]))
+    def somebody_is_late_with_a_return(self, purchase: str, return_id: str, call: str) -> None:
+        key = Key("late", purchase)
+        asked = PurchaseReturn(key, return_id, b"f" * 16, self.now)
+        claim = Claim(key, "A0", 0, b"c" * 16, self.now, had_returns=True)
+        match call:
+            case "park":
+                self.both(lambda store: store.park(asked))
+            case "refuse":
+                self.both(lambda store: store.refuse_return(asked))
+            case "complete" if self.memory.claim(key):
+                self.both(lambda store: store.complete(claim))
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -208,7 +382,18 @@ class Agreement(RuleBasedStateMachine):
         for kind, value in (("email", email), ("card", card)):
             self.both(lambda store, kind=kind, value=value: store.find_account(Lookup(kind, value or "")))
         for actor in (TILL, ADA, BOB, MANAGER):
-            self.both(lambda store, actor=actor: store.claim(ledger.caller_key(actor.id, key)))
+            self.both(lambda store, actor=actor: store.claim(entries.caller_key(actor.id, key)))
+        for source in ("till", "late", "slow"):
+            self.both(lambda store, source=source: store.claim(Key(source, key)))
+            self.both(lambda store, source=source: list(store.returns(Key(source, key))))
+
+    @rule(account=ACCOUNTS, which=st.integers(0, 9), key=KEYS)
+    def somebody_asks_how_it_ended(self, account: str, which: int, key: str) -> None:
+        self.both(lambda store: [store.end(account, 1, index) for index in (90, 91)])
+        self.both(lambda store: store.note(account, key.encode()))
+        if self.redeemed:
+            at = self.redeemed[which % len(self.redeemed)]
+            self.both(lambda store: store.end(at.record.account, at.record.seq, at.index))
 
     # --- what must always hold ----------------------------------------------------------------------------------------
 
@@ -233,6 +418,10 @@ def answer(call: Callable[[Store], Any], store: Store) -> Any:
         return ClaimTaken, comparable(taken.claim)
     except LookupTaken as taken:
         return LookupTaken, taken.lookup
+    except ReturnTaken as taken:
+        return ReturnTaken, taken.taken
+    except EndTaken as taken:
+        return EndTaken, taken.end
     except Contended:
         return Contended
     return comparable(given) if isinstance(given, Claim) else given
@@ -243,5 +432,5 @@ def answer(call: Callable[[Store], Any], store: Store) -> Any:
 def test_the_table_and_the_memory_answer_alike(engine: Engine) -> None:
     run_state_machine_as_test(
         lambda: Agreement(engine),
-        settings=search(12, stateful_step_count=30, suppress_health_check=list(HealthCheck)),
+        settings=search(24, stateful_step_count=60, suppress_health_check=list(HealthCheck)),
     )

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from domain import ledger, limits
-from domain.ledger import Key
+from domain import entries, limits
+from domain.entries import Key
 from storage import keys
 from tests.domain.world import search
 
@@ -29,6 +29,41 @@ def test_the_profile_sorts_behind_every_entry() -> None:
 
 
 @search(100)
+@given(st.integers(0, 9_999_999_999), st.integers(0, 10**6), st.binary(max_size=32))
+def test_nothing_else_of_an_account_sorts_among_its_entries_or_behind_them(seq: int, index: int, digest: bytes) -> None:
+    assert keys.end(seq, index) < keys.ENTRY_FIRST
+    assert keys.note(digest) < keys.ENTRY_FIRST
+
+
+@search(100)
+@given(
+    st.tuples(st.integers(0, 9_999_999_999), st.integers(0, 99)),
+    st.tuples(st.integers(0, 9_999_999_999), st.integers(0, 99)),
+)
+def test_two_redemptions_have_two_ends(one: tuple[int, int], other: tuple[int, int]) -> None:
+    assert (keys.end(*one) == keys.end(*other)) == (one == other)
+
+
+@search(100)
+@given(texts)
+def test_a_return_is_never_mistaken_for_the_claim_it_stands_beside(return_id: str) -> None:
+    assert keys.purchase_return(return_id) != keys.CLAIM
+    assert keys.purchase_return(return_id).startswith(keys.RETURN_PREFIX)
+    assert keys.purchase_return(return_id)[len(keys.RETURN_PREFIX) :] == return_id
+
+
+@search(100)
+@given(st.builds(Key, sources, texts.filter(bool)), texts)
+def test_the_key_of_a_return_leads_back_to_its_purchase(purchase: Key, return_id: str) -> None:
+    key = entries.return_key(purchase, return_id)
+
+    assert entries.returned_purchase(key) == (purchase, return_id)
+    # No caller's key and no purchase's can be the same.
+    assert ":" not in key.source
+    assert key.source.startswith("~r.")
+
+
+@search(100)
 @given(st.builds(Key, sources, texts), st.builds(Key, sources, texts))
 def test_two_keys_are_two_claims(one: Key, other: Key) -> None:
     assume(one != other)
@@ -40,9 +75,10 @@ def test_the_longest_key_fits_a_partition_key() -> None:
     value = "🏴" * limits.KEY_LENGTH_MAX
 
     purchase = keys.claim(Key("s" * limits.SOURCE_LENGTH_MAX, value))
-    own = keys.claim(ledger.caller_key("m." + "|" * 255, value))
+    own = keys.claim(entries.caller_key("m." + "|" * 255, value))
 
     assert len(purchase.encode()) <= 2_048
+    assert len(keys.purchase_return("🏴" * limits.RETURN_ID_LENGTH_MAX).encode()) <= 1_024
     assert len(own.encode()) <= 2_048
 
 

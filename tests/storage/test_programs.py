@@ -162,3 +162,34 @@ def test_the_largest_program_fits(table: Tables) -> None:
     largest = on(table).publish(program(rewards=rewards))
 
     assert on(table).current() == largest
+
+
+def test_every_version_is_found_again_and_read_once(table: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    on(table).publish(PROGRAM)
+    on(table).publish(program(returns={"policy": "clamp"}))
+    reader = on(table)
+
+    first, second = reader.version(1), reader.version(2)
+
+    assert first == PROGRAM
+    assert second is not None
+    assert (second.version, second.terms.returns.value) == (2, "clamp")
+    # What nobody published is not remembered as missing: it may be published a moment later.
+    assert reader.version(3) is None
+    third = on(table).publish(OTHER)
+    assert reader.version(3) == third
+    monkeypatch.setattr(reader, "_call", lambda *_: pytest.fail("a version never changes"))
+    assert (reader.version(1), reader.version(2)) == (first, second)
+
+
+def test_only_so_many_versions_are_kept(table: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PROGRAMS_KEPT_MAX", 2)
+    for number in range(4):
+        on(table).publish(program(name=f"Program {number}"))
+    reader = on(table)
+
+    for number in (1, 2, 3, 4, 1):
+        found = reader.version(number)
+        assert found is not None
+        assert found.name == f"Program {number - 1}"
+        assert len(reader._versions) <= 2

@@ -1,84 +1,38 @@
-"""The contract of a store, on memory, MiniStack and DynamoDB Local: `domain.ledger.Store`, method by method.
+"""The contract of a store, on memory, MiniStack and DynamoDB Local: `domain.store.Store`, method by method.
 
-A write that raises has written nothing: everything in the store is compared, item by item.
+A write that raises has written nothing: everything in the store is compared, item by item. Returns are in `test_returns.py`, what
+is written beside a record in `test_beside.py`.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from domain.accounts import Line, State
+from domain.accounts import DEBT, Hold, Line, State, Status
 from domain.days import NEVER
-from domain.ledger import (
-    Basket,
-    BasketLine,
-    Claim,
-    ClaimTaken,
-    Contended,
-    Entry,
-    EntryKind,
-    Explanation,
-    Key,
-    LookupTaken,
-    Money,
-    Record,
-    Store,
-)
-from domain.members import Lookup, Profile
-from domain.refusals import InsufficientPoints
+from domain.entries import Basket, BasketLine, Claim, Entry, EntryKind, Explanation, Key, Money, Note
+from domain.members import Lookup
+from domain.refusals import MemberBlocked
+from domain.store import Beside, ClaimTaken, Contended, LookupTaken, Store
 from storage.memory import Memory
-from tests.domain.world import at_once, day
-from tests.storage.tables import NOW, Everything, Tables, all_of_memory, all_of_table, comparable
-
-DAY = day("2090-02-01")
-MAIL = Lookup("email", "ada@example.org")
-CARD = Lookup("card", "C-1")
-PROFILE = Profile(NOW, name="Ada", email="ada@example.org", card_number="C-1")
-
-
-def key(value: str) -> Key:
-    return Key("till", value)
-
-
-def claim(value: str, *, account: str = "A", seq: int = 0) -> Claim:
-    return Claim(key(value), account, seq, value.encode().ljust(16, b"."), NOW)
-
-
-def record(seq: int, *, account: str = "A", value: str | None = None, points: int = 5) -> Record:
-    entry = Entry(
-        EntryKind.PURCHASE if seq > 1 else EntryKind.ENROLLMENT,
-        NOW + timedelta(seconds=seq),
-        (Line(DAY + seq, points),) if seq > 1 else (),
-        seq * points,
-        key=key(value if value is not None else f"{account}{seq}"),
-    )
-    return Record(account, seq, (entry,), State(entry.at, {DAY + seq: points} if seq > 1 else {}))
-
-
-def enroll(store: Store, account: str = "A", *lookups: Lookup, profile: Profile = PROFILE) -> None:
-    store.enroll(claim(f"{account}1", account=account), record(1, account=account), profile, lookups)
-
-
-def grow(store: Store, account: str, *, to: int) -> None:
-    """An account with records 1 to `to`."""
-    enroll(store, account)
-    for seq in range(2, to + 1):
-        store.append(claim(f"{account}{seq}", account=account, seq=seq - 1), record(seq, account=account))
-
-
-def everything(place: Memory | Tables) -> Everything:
-    return all_of_memory(place) if isinstance(place, Memory) else all_of_table(place)
-
-
-@contextmanager
-def writes_nothing(place: Memory | Tables) -> Iterator[None]:
-    before = everything(place), [] if isinstance(place, Memory) else place.contents()
-    yield
-    assert (everything(place), [] if isinstance(place, Memory) else place.contents()) == before
-
+from tests.domain.world import at_once
+from tests.storage.tables import NOW, Tables, all_of, comparable
+from tests.storage.writing import (
+    CARD,
+    DAY,
+    MAIL,
+    NO,
+    PROFILE,
+    claim,
+    ended,
+    enroll,
+    following,
+    grow,
+    key,
+    record,
+    writes_nothing,
+)
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
@@ -91,6 +45,9 @@ def test_an_empty_store_knows_nobody(store: Store, strong: bool) -> None:
     assert store.claim(key("1")) is None
     assert list(store.records_before("A", 9, limit=3)) == []
     assert list(store.records_after("A", 0, limit=3)) == []
+    assert list(store.returns(key("1"))) == []
+    assert store.end("A", 1, 0) is None
+    assert store.note("A", b"d" * 16) is None
 
 
 @pytest.mark.parametrize("strong", [False, True])
@@ -111,6 +68,21 @@ def test_a_head_has_ten_digits_of_order(store: Store) -> None:
 
     assert newest is not None
     assert newest.seq == 11
+
+
+def test_every_record_that_is_read_has_the_hash_that_the_next_one_is_chained_to(store: Store) -> None:
+    grow(store, "A", to=4)
+
+    forward = [each.hash for each in store.records_after("A", 0, limit=9)]
+    head, home = store.head("A"), store.home("A", entries=9)
+
+    assert len(set(forward)) == 4
+    assert b"" not in forward
+    assert [each.hash for each in store.records_before("A", 9, limit=9)] == forward[::-1]
+    assert head is not None
+    assert head.hash == forward[-1]
+    assert home is not None
+    assert [each.hash for each in home.records] == forward[::-1]
 
 
 def test_history_is_read_back_from_any_place(store: Store) -> None:
@@ -145,7 +117,10 @@ def test_what_came_after_is_read_forward(store: Store) -> None:
 def test_home_is_the_profile_and_one_record_more_than_asked(
     store: Store, entries: int, seqs: list[int], strong: bool
 ) -> None:
-    grow(store, "A", to=4)
+    grow(store, "A", to=3)
+    # What else stands in the partition of an account is in nobody's way.
+    store.append(following(store), Beside(end=ended()))
+    store.keep_note("A", Note("A note.", b"s" * 16, b"d" * 16))
 
     home = store.home("A", entries=entries, strong=strong)
 
@@ -157,8 +132,9 @@ def test_home_is_the_profile_and_one_record_more_than_asked(
 
 def test_home_of_somebody_without_personal_data_is_the_account_alone(store: Store) -> None:
     # What is left of a member who was erased.
-    for seq in (1, 2, 3, 4):
-        store.append(claim(f"A{seq}", seq=seq - 1), record(seq))
+    store.append(record(1))
+    for _ in range(3):
+        store.append(following(store))
 
     home = store.home("A", entries=1)
 
@@ -180,8 +156,8 @@ def test_a_new_member_is_written_whole(store: Store, place: Memory | Tables) -> 
     assert home.profile == PROFILE
     assert store.head("A", strong=True) == record(1)
     assert store.claim(key("A1")) == claim("A1", account="A")
-    assert everything(place).directory == {"A"}
-    assert len(everything(place).lookups) == 2
+    assert all_of(place).directory == {"A"}
+    assert len(all_of(place).lookups) == 2
 
 
 @pytest.mark.parametrize("lookups", [(MAIL,), (CARD, MAIL), (MAIL, CARD)])
@@ -211,6 +187,13 @@ def test_a_key_that_is_taken_comes_before_a_look_up_that_is(store: Store, place:
     assert taken.value.claim == claim("A1", account="A")
 
 
+def test_a_look_up_that_is_taken_comes_before_an_account_that_is(store: Store, place: Memory | Tables) -> None:
+    enroll(store, "A", MAIL)
+
+    with writes_nothing(place), pytest.raises(LookupTaken):
+        store.enroll(claim("new"), record(1, value="new"), PROFILE, [MAIL])
+
+
 def test_an_account_that_exists_is_not_enrolled_again(store: Store, place: Memory | Tables) -> None:
     enroll(store, "A", MAIL)
 
@@ -224,89 +207,121 @@ def test_one_of_many_who_want_a_look_up_has_it(store: Store, place: Memory | Tab
     assert answers.count(None) == 1
     assert {type(answer) for answer in answers if answer is not None} <= {LookupTaken, Contended}
     owner = store.find_account(MAIL, strong=True)
-    assert set(everything(place).logs) == set(everything(place).profiles) == {owner}
+    assert set(all_of(place).logs) == set(all_of(place).profiles) == {owner}
+
+
+# --- claims -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_claim_keeps_what_was_asked(store: Store) -> None:
+    asked = replace(
+        claim("x", seq=2),
+        basket=Basket(NOW, Money(5, "USD"), "harbor", None, (BasketLine("☕", None, 1, 5),)),
+        expires_at=NOW + timedelta(days=35),
+    )
+
+    store.remember(asked)
+
+    assert store.claim(key("x")) == asked
+    assert store.claim(key("X")) is None
+    assert store.claim(Key("til", "l:x")) is None
+
+
+@pytest.mark.parametrize("account", ["A", ""])
+def test_a_claim_keeps_its_refusal(store: Store, place: Memory | Tables, account: str) -> None:
+    refused = replace(claim("x", account=account, seq=7), refusal=NO, expires_at=NOW + timedelta(days=35))
+
+    store.remember(refused)
+
+    found = store.claim(key("x"))
+    assert found is not None
+    assert comparable(found) == comparable(refused)
+    assert all_of(place).logs == {}
+
+
+@pytest.mark.parametrize("first", [claim("x", seq=1), replace(claim("x", account=""), refusal=NO)])
+@pytest.mark.parametrize("second", [claim("x", account="B"), replace(claim("x"), refusal=MemberBlocked("No."))])
+def test_a_claim_that_is_taken_is_given_back_and_nothing_is_written(
+    store: Store, place: Memory | Tables, first: Claim, second: Claim
+) -> None:
+    store.remember(first)
+
+    with writes_nothing(place), pytest.raises(ClaimTaken) as taken:
+        store.remember(second)
+    assert comparable(taken.value.claim) == comparable(first)
+
+
+def test_the_key_of_an_enrollment_is_claimed_by_it(store: Store, place: Memory | Tables) -> None:
+    enroll(store)
+
+    with writes_nothing(place), pytest.raises(ClaimTaken) as taken:
+        store.remember(claim("A1", account="B"))
+    assert taken.value.claim == claim("A1")
+
+
+def test_one_of_many_claims_of_one_key_is_there(store: Store) -> None:
+    answers = at_once([lambda seq=seq: store.remember(claim("x", seq=seq)) for seq in range(1, 9)])
+
+    assert answers.count(None) == 1
+    winner = claim("x", seq=1 + answers.index(None))
+    assert store.claim(key("x")) == winner
+    taken = [answer for answer in answers if isinstance(answer, ClaimTaken)]
+    assert {each.claim for each in taken} <= {winner}
+    assert {type(answer) for answer in answers if answer is not None} <= {ClaimTaken, Contended}
 
 
 # --- appending --------------------------------------------------------------------------------------------------------
 
 
-def test_an_append_writes_the_record_and_its_claim(store: Store) -> None:
+def test_an_append_writes_the_record_and_nothing_else(store: Store, place: Memory | Tables) -> None:
     enroll(store)
+    before = all_of(place)
 
-    store.append(claim("x", seq=1), record(2, value="x"))
+    store.append(following(store, value="x"))
 
     assert store.head("A", strong=True) == record(2, value="x")
-    assert store.claim(key("x")) == claim("x", seq=1)
-
-
-def test_an_append_notes_the_days_on_which_something_happens(store: Store, place: Memory | Tables) -> None:
-    grow(store, "A", to=2)
-
-    store.append(claim("x", seq=2), record(3, value="x"), due=[DAY, DAY + 1])
-    # Noted before: nothing is in the way of noting it again.
-    store.append(claim("y", seq=3), record(4, value="y"), due=[DAY + 1, DAY + 2])
-    enroll(store, "B")
-    store.append(claim("z", account="B", seq=1), record(2, account="B", value="z"), due=[DAY])
-
-    assert everything(place).due == {(DAY, "A"), (DAY + 1, "A"), (DAY + 2, "A"), (DAY, "B")}
-
-
-def test_a_claim_that_is_taken_is_given_back_and_nothing_is_written(store: Store, place: Memory | Tables) -> None:
-    grow(store, "A", to=2)
-    first = replace(
-        claim("x", seq=2),
-        basket=Basket(NOW, Money(5, "USD"), "harbor", None, (BasketLine("☕", None, 1, 5),)),
-        expires_at=NOW + timedelta(days=35),
-    )
-    store.append(first, record(3, value="x"))
-
-    # Wherever the other writer wanted to append, and for whomever.
-    for late in (record(4), record(3), record(2), record(1, account="B")):
-        with writes_nothing(place), pytest.raises(ClaimTaken) as taken:
-            store.append(claim("x", account=late.account, seq=late.seq - 1), late, due=[DAY + 9])
-        assert taken.value.claim == first
+    assert all_of(place) == replace(before, logs={"A": (record(1), record(2, value="x"))})
 
 
 def test_a_place_that_is_taken_is_contended_and_nothing_is_written(store: Store, place: Memory | Tables) -> None:
     grow(store, "A", to=3)
 
-    for late in (record(3), record(2), record(1)):
+    for late in (record(3, value="late"), record(2, value="late"), record(1, value="late"), record(3)):
         with writes_nothing(place), pytest.raises(Contended):
-            store.append(claim("late", seq=late.seq - 1), late, due=[DAY + 9])
-    assert store.claim(key("late")) is None
+            store.append(late)
 
 
 def test_one_of_many_appends_at_one_place_is_there(store: Store, place: Memory | Tables) -> None:
     enroll(store)
+    records = [following(store, value=value) for value in "abcdefgh"]
 
-    answers = at_once(
-        [lambda value=value: store.append(claim(value, seq=1), record(2, value=value)) for value in "abcdefgh"]
-    )
+    answers = at_once([lambda each=each: store.append(each) for each in records])
 
     assert answers.count(None) == 1
     assert [type(answer) for answer in answers if answer is not None] == [Contended] * 7
-    winner = "abcdefgh"[answers.index(None)]
-    assert store.head("A", strong=True) == record(2, value=winner)
-    assert set(everything(place).claims) == {key("A1"), key(winner)}
+    assert all_of(place).logs["A"] == (record(1), records[answers.index(None)])
 
 
-def test_one_of_many_appends_of_one_key_is_there(store: Store) -> None:
-    grow(store, "A", to=2)
-    grow(store, "B", to=1)
+def test_days_are_noted_as_often_as_one_likes(store: Store, place: Memory | Tables) -> None:
+    store.note_due("A", [DAY, DAY + 1])
+    store.note_due("A", [DAY + 1, DAY + 2])
+    store.note_due("B", [DAY])
+    store.note_due("B", [])
 
-    answers = at_once(
-        [
-            lambda account=account: store.append(
-                claim("x", account=account), record(3 if account == "A" else 2, account=account, value="x")
-            )
-            for account in "ABAB"
-        ]
-    )
+    assert all_of(place).due == {(DAY, "A"), (DAY + 1, "A"), (DAY + 2, "A"), (DAY, "B")}
+    at_once([lambda: store.note_due("A", [DAY + 3]) for _ in range(4)])
+    assert (DAY + 3, "A") in all_of(place).due
 
-    assert answers.count(None) == 1
-    assert {type(answer) for answer in answers if answer is not None} <= {ClaimTaken, Contended}
-    heads = [store.head(account, strong=True) for account in "AB"]
-    assert sum(head is not None and head.entries[0].key == key("x") for head in heads) == 1
+
+def test_a_note_is_found_by_its_hash_on_its_account(store: Store) -> None:
+    note = Note("Called twice. ☕", b"s" * 16, b"d" * 16)
+
+    store.keep_note("A", note)
+    store.keep_note("A", note)
+
+    assert store.note("A", note.digest) == note
+    assert store.note("A", b"e" * 16) is None
+    assert store.note("B", note.digest) is None
 
 
 def test_everything_an_entry_says_is_kept(store: Store) -> None:
@@ -314,7 +329,16 @@ def test_everything_an_entry_says_is_kept(store: Store) -> None:
     full = Entry(
         kind=EntryKind.PURCHASE,
         at=NOW + timedelta(milliseconds=1),
-        lines=(Line(20_850, 12), Line(20_881, -3), Line(NEVER, 10**15), Line(20_900, 7, 20_600)),
+        lines=(
+            Line(20_850, 12),
+            Line(20_881, -3),
+            Line(NEVER, 10**15),
+            Line(20_900, 7, 20_600),
+            Line(20_900, -7, hold=12),
+            Line(NEVER, 9, hold=9_999_999_999),
+            Line(DEBT, -(10**15)),
+            Line(DEBT, 4),
+        ),
         balance_after=2**53 - 1,
         explanation=(Explanation("base", 12, 1_299), Explanation("adjustment:A", -3), Explanation("x", 0, 0)),
         key=Key("till", "a:b#c d=e@f+1-2 ☕"),
@@ -326,63 +350,51 @@ def test_everything_an_entry_says_is_kept(store: Store) -> None:
         reward=("latte.large-1", 10**6),
         code="0123456789",
         reason="GOOD_WILL",
+        note=bytes(range(16)),
         terms=7,
+        lapses_at=NOW + timedelta(days=7),
+        cause=(9_999_999_999, 3),
+        peer=("01JABC@DEF", 17),
+        refusal=NO,
     )
     empty = Entry(EntryKind.EXPIRY, NOW + timedelta(seconds=1), (), 0)
-    state = State(empty.at, {20_850: 1, NEVER: 2**53 - 1}, {(20_600, 20_900): 7, (20_600, NEVER): 1})
+    state = State(
+        at=empty.at,
+        buckets={20_850: 1, NEVER: 2**53 - 1},
+        pending={(20_600, 20_900): 7, (20_600, NEVER): 1},
+        holds={2: Hold(NOW + timedelta(minutes=15), {20_850: 1, NEVER: 2}), 17: Hold(NOW, {20_881: 3})},
+        debt=2**53 - 1,
+        status=Status.BLOCKED,
+        sent=(20_850, 20_000),
+    )
+    written = replace(following(store), entries=(full, empty), state=state)
 
-    store.append(claim("x", seq=1), Record("A", 2, (full, empty), state))
+    store.append(written)
 
-    assert store.head("A", strong=True) == Record("A", 2, (full, empty), state)
-
-
-# --- refusing ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_refusal_is_kept_with_its_claim(store: Store, place: Memory | Tables) -> None:
-    refusal = InsufficientPoints("5 points are needed — 0 are available.", field=("input", "points"))
-    refused = replace(claim("x", seq=7), refusal=refusal, expires_at=NOW + timedelta(days=35))
-
-    store.refuse(refused)
-
-    found = store.claim(key("x"))
-    assert found is not None
-    assert found.refusal is not None
-    assert comparable(found) == comparable(refused)
-    assert everything(place).logs == {}
+    assert store.head("A", strong=True) == written
 
 
-def test_a_refusal_may_belong_to_no_account(store: Store) -> None:
-    refused = replace(claim("x", account=""), refusal=InsufficientPoints("No."))
-
-    store.refuse(refused)
-
-    found = store.claim(key("x"))
-    assert found is not None
-    assert (found.account, found.refusal and found.refusal.field) == ("", ())
-
-
-def test_what_was_answered_is_not_refused(store: Store, place: Memory | Tables) -> None:
-    grow(store, "A", to=2)
-
-    with writes_nothing(place), pytest.raises(ClaimTaken) as taken:
-        store.refuse(replace(claim("A2", account="B"), refusal=InsufficientPoints("No.")))
-    assert taken.value.claim == claim("A2", account="A", seq=1)
-
-
-def test_what_was_refused_is_not_answered(store: Store, place: Memory | Tables) -> None:
+@pytest.mark.parametrize("status", Status)
+def test_every_status_is_kept(store: Store, status: Status) -> None:
     enroll(store)
-    refused = replace(claim("x", seq=1), refusal=InsufficientPoints("No.", field=("a", "0", "b")))
-    store.refuse(refused)
+    each = following(store)
 
-    with writes_nothing(place), pytest.raises(ClaimTaken) as taken:
-        store.append(claim("x", seq=1), record(2, value="x"))
-    assert comparable(taken.value.claim) == comparable(refused)
+    store.append(replace(each, state=replace(each.state, status=status)))
+
+    head = store.head("A", strong=True)
+    assert head is not None
+    assert head.state.status is status
 
 
-# --- waiting -----------------------------------------------------------------------------------------------------------
+# --- hashes and waiting -----------------------------------------------------------------------------------------------
+
+
+def test_a_digest_is_the_same_for_the_same_text(store: Store) -> None:
+    assert store.digest(b"ada@example.org") == store.digest(b"ada@example.org")
+    assert store.digest(b"ada@example.org") != store.digest(b"bob@example.org")
+    assert len(store.digest(b"")) == 32
 
 
 def test_a_pause_ends(store: Store) -> None:
-    for attempt in (0, 1, 100, 10**6):
+    for attempt in (0, 10**6):
         store.pause(attempt)
