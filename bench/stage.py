@@ -283,7 +283,7 @@ def purchase_made(
     account: str, seq: int, *, at: datetime, expires: int, state: State, lines: tuple[BasketLine, ...] = ()
 ) -> tuple[Claim, Entry]:
     """What a purchase of 12.90 has left at a place of a log: its claim, and its entry."""
-    key, total = Key(completejourney.SOURCE, f"2162-{account}-{seq}"), Money(1_290, completejourney.CURRENCY)
+    key, total = purchase_key(account, seq), Money(1_290, completejourney.CURRENCY)
     claim = Claim(key, account, seq - 1, b"f" * 16, at, Basket(at, total, "367", "store", lines))
     entry = Entry(
         kind=EntryKind.PURCHASE,
@@ -300,6 +300,11 @@ def purchase_made(
         terms=1,
     )
     return claim, entry
+
+
+def purchase_key(account: str, seq: int) -> Key:
+    """The key of the purchase at a place of a log."""
+    return Key(completejourney.SOURCE, f"2162-{account}-{seq}")
 
 
 def day_of(now: datetime) -> int:

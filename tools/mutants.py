@@ -2,8 +2,8 @@
 
     python -m tools.mutants [NAME …]
 
-`tests/mutants.toml` lists the mistakes: a file, a piece of it, what stands there instead, the rule that breaks, and the tests that
-must fail. Each is made in a copy of the sources; the copy without a mistake must pass all of them. Ends with 1 when a mistake
+`tests/mutants.toml` lists the mistakes: a file, a piece of it, what stands there instead, the rule that breaks, and the tests
+that must fail. Each is made in a copy of the sources; the copy without a mistake must pass all of them. Ends with 1 when one
 goes unnoticed.
 """
 

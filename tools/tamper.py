@@ -77,7 +77,7 @@ def main() -> None:
         for item in reversed(broken):
             client.put_item(TableName=stack.table, Item=_restored(item))
         kept.unlink(missing_ok=True)
-        print(f"{len(broken)} records are as they were.")
+        print(f"As it was: {len(broken)} put back.")
         return
     pages = client.get_paginator("scan").paginate(TableName=stack.table, ConsistentRead=True)
     records = [item for page in pages for item in page["Items"] if item["SK"]["S"].startswith("E#")]

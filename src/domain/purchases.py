@@ -117,9 +117,10 @@ def record(
     )
 
     def decide(before: Record) -> Entry:
-        entry = _earned(before.state, program, basket, actor=actor, now=now)
+        _check_currency(program, basket.total)
+        # Before anything is counted with it: a moment far away has no day.
         require_recent(basket.occurred_at, now)
-        return entry
+        return _earned(before.state, program, basket, actor=actor, now=now)
 
     def resuming(claim: Claim) -> ledger.Decision:
         # The receipt was accepted when it was claimed, however late its points are booked, and with the time it had then.

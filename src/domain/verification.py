@@ -345,7 +345,7 @@ def _end_of(day: int, zone: ZoneInfo) -> datetime:
         return days.end_of(day, zone)
     except (ValueError, OverflowError):
         # No calendar has this day: somebody made it up.
-        return (datetime.max if day > 0 else datetime.min).replace(tzinfo=UTC)
+        return datetime.max.replace(tzinfo=UTC) if day > 0 else datetime.min.replace(tzinfo=UTC)
 
 
 def _pot(line: Line) -> Pot:

@@ -12,7 +12,16 @@ from typing import Annotated, NoReturn
 import typer
 from pynamodb.connection import Connection
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from domain import members
@@ -203,7 +212,7 @@ class _Teller:
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.completed:,}"),
+            MofNCompleteColumn(),
             _RateColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),
             console=bar,
@@ -231,6 +240,8 @@ class _Teller:
     def advanced(self, stage: str, done: int, total: int | None) -> None:
         """How far a stage of the run is."""
         if stage not in self._tasks:
+            for task in self.progress.tasks:
+                self.progress.update(task.id, total=task.completed)
             self._tasks[stage] = self.progress.add_task(stage, total=total)
         self.progress.update(self._tasks[stage], completed=done, total=total)
 

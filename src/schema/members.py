@@ -286,16 +286,20 @@ def load(info: Info, account: str, *, strong: bool = False) -> Member | None:
     wanted = _entries_wanted(info)
     for _ in range(limits.MERGES_FOLLOWED_MAX + 1):
         home = context.store.home(account, entries=wanted, strong=strong)
-        if home is None and not strong:
-            # Somebody who joined a moment ago may be missing from the cheap read.
+        if not strong and (home is None or _is_merged(home)):
+            # Somebody who joined a moment ago may be missing from the cheap read. A merge that was undone a moment ago may still
+            # be there, and would show somebody else.
             home = context.store.home(account, entries=wanted, strong=True)
         if home is None:
             return None
-        head = home.records[0]
-        if head.state.status is not Status.MERGED:
+        if not _is_merged(home):
             return member_of(context, account, home)
-        account, _seq = ledger.survivor_of(head)
+        account, _seq = ledger.survivor_of(home.records[0])
     raise OutcomeUnknown("The account was merged again and again meanwhile; retry.")
+
+
+def _is_merged(home: Home) -> bool:
+    return home.records[0].state.status is Status.MERGED
 
 
 def member_of(context: Context, account: str, home: Home) -> Member:

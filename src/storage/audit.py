@@ -549,7 +549,7 @@ class Audit:
             self.tally.accounts += 1
             self.tally.records += records
             self.tally.entries += entries
-            self._watcher.advanced("checking logs", self.tally.accounts, total)
+            self._watcher.advanced("checking accounts", self.tally.accounts, total)
 
         with ThreadPoolExecutor(_READERS, thread_name_prefix="audit") as pool:
             for each in seen:

@@ -1119,13 +1119,12 @@ class Auditor:
         if asked.what == "purchaseReturn" and asked.of in self.purchases:
             names.append(self.purchases[asked.of].asked.member)
         accounts = [self.accounts[name] for name in names if name in self.accounts]
-        # Where somebody lives on in somebody else, it may have been about them.
-        accounts += [
-            account
-            for each in self.ever
-            if each[0] == "together" and set(each[1:]) & set(accounts)
-            for account in each[1:]
-        ]
+        # Where somebody lived on in somebody else, it may have been about them.
+        for _ in range(len(self.books)):
+            accounts += [
+                each for pair in self.ever if pair[0] == "together" and set(pair) & set(accounts) for each in pair[1:]
+            ]
+            accounts = sorted(set(accounts))
         match code:
             case "MEMBER_CLOSED":
                 return any(("CLOSED", account) in self.ever for account in accounts)

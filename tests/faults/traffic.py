@@ -109,6 +109,7 @@ class Traffic:
     seed: int
     requests: int = 60
     names: Sequence[str] = NAMES
+    mix: Mapping[str, float] | None = None
     steps: Sequence[tuple[float, timedelta]] = MOSTLY_MINUTES
     program: Program = field(init=False)
     rules: Rules = field(init=False)
@@ -126,11 +127,9 @@ class Traffic:
         self.order: Callable[[], int] = lambda: 0
         self._program()
         for name in self.names:
-            self._add(
-                Asked("", "pointsAdjust", "", name, points=150),
-                lambda store, now, key, name=name: self._adjust(store, now, key, name, 150),
-            )
-        kinds = random.Random(self.seed + 2).choices(list(_MIX), list(_MIX.values()), k=self.requests)
+            self._correct(name=name, points=self._rng.choice([30, 150]))
+        mix = self.mix or MIXES[self.seed % len(MIXES)]
+        kinds = random.Random(self.seed + 2).choices(list(mix), list(mix.values()), k=self.requests)
         for kind in kinds:
             getattr(self, f"_{kind}")()
         for name in self.names:
@@ -288,7 +287,7 @@ class Traffic:
         if bought is None:
             return
         rng, receipt = self._rng, bought.key.partition(":")[2]
-        kind = rng.choice(["amount", "amount", "lines", "rest"])
+        kind = rng.choice(["amount", "lines", "rest"])
         part: tuple[str, Any] | None = None
         if kind == "amount":
             part = ("amount", rng.randint(1, max(1, bought.amount)))
@@ -341,9 +340,11 @@ class Traffic:
     def _adjust(self, store: Store, now: datetime, key: str, name: str, points: int) -> Outcome:
         return world.adjust(store, name, points, now, key=key, program=self.program)
 
-    def _correct(self, key: str | None = None, name: str = "", but: int | None = None) -> None:
+    def _correct(
+        self, key: str | None = None, name: str = "", points: int | None = None, but: int | None = None
+    ) -> None:
         name = name or self._name()
-        points = self._rng.choice([each for each in (-80, -30, -10, 20, 50, 90) if each != but])
+        points = points or self._rng.choice([each for each in (-80, -30, -10, 20, 50, 90) if each != but])
         self._add(
             Asked("", "pointsAdjust", "", name, points=points),
             lambda store, now, value: self._adjust(store, now, value, name, points),
@@ -476,7 +477,7 @@ class Traffic:
             case "purchaseRecord":
                 self._purchase(value, known.key, name)
             case "pointsAdjust":
-                self._correct(value, name, known.points)
+                self._correct(value, name, but=known.points)
             case _:
                 other = "latte" if known.reward == "cookie" else "cookie"
                 if source.startswith("~m."):
@@ -484,7 +485,8 @@ class Traffic:
                 self._redeem(value, other, source[1:], name)
 
 
-_MIX = {
+# How much there is of what: of everything, or more of what races with its like.
+EVERYTHING: Mapping[str, float] = {
     "purchase": 10,
     "return": 8,
     "redeem": 9,
@@ -503,6 +505,9 @@ _MIX = {
     "tick": 3,
     "rival": 3,
 }
+MANY_RETURNS = {**EVERYTHING, "purchase": 4, "return": 40}
+MANY_MERGES = {**EVERYTHING, "merge": 8, "unmerge": 4}
+MIXES = (EVERYTHING, MANY_RETURNS, EVERYTHING, MANY_MERGES)
 
 
 def _login(name: str) -> access.Actor:

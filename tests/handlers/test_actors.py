@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from domain import access
 from domain.access import Actor, Permission, Role
 from handlers import actors
 from schema.faults import Code, Fault
@@ -30,13 +31,8 @@ from tests.handlers.api import (
 
 GROUP_ROLES = {"manager": Role.MANAGER, "support": Role.SUPPORT}
 AUTH0 = "https://bluebird.eu.auth0.com/"
-ALL_OF_A_TILL = {
-    Permission.PROGRAM_READ,
-    Permission.MEMBERS_READ,
-    Permission.MEMBERS_ENROLL,
-    Permission.PURCHASES_RECORD,
-    Permission.REWARDS_REDEEM,
-}
+# What each of them grants is a table of its own: tests/domain/test_access.py.
+ALL_OF_A_TILL = access.ROLE_GRANTS[Role.PARTNER].union(*access.SCOPE_GRANTS.values())
 
 
 def actor(claims: dict[str, Any], *, groups_claim: str = "cognito:groups", account_claim: str = ACCOUNT_CLAIM) -> Actor:
@@ -64,12 +60,7 @@ def test_somebody_who_signed_in_is_a_member(claims: dict[str, str]) -> None:
     who = actor(claims)
 
     assert (who.role, who.issuer, who.subject, who.account) == (Role.MEMBER, ISSUER, "7f1c2a9e-member", None)
-    assert who.permissions == {
-        Permission.PROGRAM_READ,
-        Permission.OWN_ACCOUNT_READ,
-        Permission.OWN_ACCOUNT_ENROLL,
-        Permission.OWN_REWARDS_REDEEM,
-    }
+    assert who.permissions == access.ROLE_GRANTS[Role.MEMBER]
 
 
 @pytest.mark.parametrize(
@@ -134,8 +125,8 @@ def test_staff_has_no_account_of_its_own() -> None:
 
 
 def test_support_looks_and_managers_act() -> None:
-    assert actor(support()).permissions == {Permission.PROGRAM_READ, Permission.MEMBERS_READ}
-    assert actor(manager()).permissions == ALL_OF_A_TILL | {Permission.POINTS_ADJUST}
+    assert actor(support()).permissions == access.ROLE_GRANTS[Role.SUPPORT]
+    assert actor(manager()).permissions == access.ROLE_GRANTS[Role.MANAGER] > ALL_OF_A_TILL
 
 
 # --- tills --------------------------------------------------------------------------------------------------------------
@@ -166,15 +157,13 @@ def test_a_token_given_to_a_client_is_a_partners(claims: dict[str, str]) -> None
 @pytest.mark.parametrize(
     ("scope", "more"),
     [
-        ("", set()),
-        ("regulars/members", {Permission.MEMBERS_READ, Permission.MEMBERS_ENROLL}),
-        ("regulars/purchases", {Permission.PURCHASES_RECORD}),
-        ("regulars/redemptions", {Permission.REWARDS_REDEEM}),
-        ("other/members regulars/unknown REGULARS/MEMBERS regulars/points", set()),
-        ("aws.cognito.signin.user.admin openid", set()),
+        ("", frozenset()),
+        *access.SCOPE_GRANTS.items(),
+        ("other/members regulars/unknown REGULARS/MEMBERS regulars/points", frozenset()),
+        ("aws.cognito.signin.user.admin openid", frozenset()),
     ],
 )
-def test_a_till_may_do_what_its_scopes_say(scope: str, more: set[Permission]) -> None:
+def test_a_till_may_do_what_its_scopes_say(scope: str, more: frozenset[Permission]) -> None:
     assert actor({**till(), "scope": scope}).permissions == {Permission.PROGRAM_READ} | more
 
 

@@ -81,10 +81,13 @@ def test_before_the_enrollment_and_after_now_there_is_no_account(api: Api, ada: 
             answer = api.post(support(), AS_OF, by={"externalId": ada}, at=text)
             assert answer.faults == [("BAD_USER_INPUT", "asOf")], answer.body
             assert answer.json["data"] == {"member": None}
-        for wrong in ("yesterday", "2030-01-10", 5, True, []):
-            answer = api.post(support(), AS_OF, by={"externalId": ada}, at=wrong)
+        unreadable: list[Any] = ["yesterday", "2030-01-10", 5, True, []]
+        for senseless in unreadable:
+            answer = api.post(support(), AS_OF, by={"externalId": ada}, at=senseless)
             assert answer.faults == [("BAD_USER_INPUT", "at")], answer.body
-            query = f'{{ member(by: {{externalId: "{ada}"}}) {{ account(asOf: {json.dumps(wrong)}) {{ balance }} }} }}'
+            query = (
+                f'{{ member(by: {{externalId: "{ada}"}}) {{ account(asOf: {json.dumps(senseless)}) {{ balance }} }} }}'
+            )
             assert [code for code, _ in api.post(support(), query).faults] == ["BAD_USER_INPUT"], query
     assert at(api, ada, enrolled)["balance"] == 7
     assert at(api, ada, clock.now)["balance"] == 7

@@ -42,7 +42,7 @@ def update(api: Api, who: str, key: str = "k", caller: Claims | None = None, **c
 
 def found(api: Api, **by: str) -> str | None:
     who: dict[str, Any] | None = api.post(support(), MEMBER, by=by).data["member"]
-    return who and who["id"]
+    return str(who["id"]) if who else None
 
 
 def test_what_is_given_changes_and_what_is_left_out_stays(api: Api, ada: str) -> None:

@@ -173,16 +173,15 @@ def test_every_operation_on_a_closed_account_is_refused(api: Api, ada: str) -> N
     by = {"id": api.member(ada)["id"]}
     turn(api, CLOSE, ada)
 
-    for number, (caller, query, more) in enumerate(
-        (
-            (manager(), BLOCK, {"reason": "X"}),
-            (manager(), UNBLOCK, {"reason": "X"}),
-            (manager(), CLOSE, {"reason": "X"}),
-            (manager(), ADJUST, {"reason": "X", "points": 5}),
-            (till(), REDEEM, {"rewardId": "latte"}),
-            (till(), HOLD, {"points": 5}),
-        )
-    ):
+    calls: list[tuple[Claims, str, dict[str, Any]]] = [
+        (manager(), BLOCK, {"reason": "X"}),
+        (manager(), UNBLOCK, {"reason": "X"}),
+        (manager(), CLOSE, {"reason": "X"}),
+        (manager(), ADJUST, {"reason": "X", "points": 5}),
+        (till(), REDEEM, {"rewardId": "latte"}),
+        (till(), HOLD, {"points": 5}),
+    ]
+    for number, (caller, query, more) in enumerate(calls):
         answer = api.post(caller, query, input={"idempotencyKey": f"{ada} {number}", "member": by, **more})
         assert answer.refusals == [("MEMBER_CLOSED", "input.member")], query
     answer = api.post(till(), PURCHASE, input={**receipt(f"{ada}-late", ada, 500), "member": by})

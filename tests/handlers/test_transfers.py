@@ -36,8 +36,16 @@ def pair(api: Api, clock: Clock) -> tuple[str, str]:
     return ada, bob
 
 
-def give(api: Api, caller: Claims, to: dict[str, Any], points: int = 30, key: str = "k", **more: Any) -> Answer:
-    return api.post(caller, TRANSFER, input={"idempotencyKey": key, "to": to, "points": points, **more})
+def give(
+    api: Api,
+    caller: Claims,
+    to: dict[str, Any],
+    points: int = 30,
+    key: str = "k",
+    giver: dict[str, str] | None = None,
+) -> Answer:
+    wanted = {"idempotencyKey": key, "to": to, "points": points}
+    return api.post(caller, TRANSFER, input=wanted if giver is None else {**wanted, "from": giver})
 
 
 def test_a_member_gives_points_to_a_friend(api: Api, pair: tuple[str, str]) -> None:
@@ -127,7 +135,7 @@ def test_whoever_cannot_get_points_is_not_found_by_members(api: Api, pair: tuple
         nobody = give(api, member(ada), {"externalId": f"no {bob}"})
     assert blocked.body == nobody.body
     assert nobody.refusals == [("MEMBER_NOT_FOUND", "input.to")]
-    from_staff = give(api, manager(), {"externalId": bob}, key=ada, **{"from": {"externalId": ada}})
+    from_staff = give(api, manager(), {"externalId": bob}, key=ada, giver={"externalId": ada})
     assert from_staff.refusals == [("MEMBER_BLOCKED", "input.to")]
 
 
@@ -135,11 +143,11 @@ def test_members_give_what_is_theirs_only(api: Api, pair: tuple[str, str]) -> No
     ada, bob = pair
 
     with api.unchanged():
-        stolen = give(api, member(bob), {"externalId": bob}, **{"from": {"externalId": ada}})
-        nobodys = give(api, member(bob), {"externalId": bob}, **{"from": {"externalId": f"no {ada}"}})
+        stolen = give(api, member(bob), {"externalId": bob}, giver={"externalId": ada})
+        nobodys = give(api, member(bob), {"externalId": bob}, giver={"externalId": f"no {ada}"})
     assert stolen.body == nobodys.body
     assert stolen.refusals == [("MEMBER_NOT_FOUND", "input.from")]
-    named = give(api, member(ada), {"externalId": bob}, **{"from": {"externalId": ada}})
+    named = give(api, member(ada), {"externalId": bob}, giver={"externalId": ada})
     assert named.data["pointsTransfer"]["account"] == {"balance": 70}
 
 

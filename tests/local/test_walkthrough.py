@@ -37,11 +37,15 @@ def test_the_examples_of_the_readme_work_in_their_order(stack: Stack) -> None:
     environment = {**os.environ, "URL": stack.graphql_url, "TOKEN": stack.token("partner")}
 
     joined = json.loads(subprocess.run(["bash", "-c", curl], env=environment, capture_output=True, check=True).stdout)
-    purchase, home, redemption = blocks("graphql")
+    purchase, home, redemption, hold, returned = blocks("graphql")
     bought = answer(stack, "partner", purchase)["purchaseRecord"]
     again = answer(stack, "partner", purchase)["purchaseRecord"]
     seen = answer(stack, "member", home)
     redeemed = answer(stack, "partner", redemption)["rewardRedeem"]
+    set_aside = answer(stack, "partner", hold)["pointsHold"]
+    capture = {"idempotencyKey": "till-3/63/take", "holdId": set_aside["hold"]["id"], "points": 4}
+    captured = answer(stack, "partner", CAPTURE, i=capture)["pointsCapture"]
+    given_back = answer(stack, "partner", returned)["purchaseReturn"]
 
     assert joined["data"]["memberEnroll"]["userErrors"] == []
     assert (bought["entry"]["points"], bought["entry"]["balanceAfter"], bought["replayed"]) == (45, 45, False)
@@ -50,6 +54,11 @@ def test_the_examples_of_the_readme_work_in_their_order(stack: Stack) -> None:
     assert len(seen["rewards"]["nodes"]) == 6
     assert seen["viewer"]["account"]["balance"] == 45
     assert (redeemed["account"]["balance"], redeemed["userErrors"]) == (5, [])
+    assert (set_aside["account"], set_aside["hold"]["points"]) == ({"balance": 0, "held": 5, "debt": 0}, 5)
+    assert captured == {"entry": {"points": -4}, "account": {"balance": 1, "held": 0}, "userErrors": []}
+    # 19 of 45 points for 20.00 of 45.90; 1 was left, 18 had become a latte and a part of something else.
+    assert given_back["purchaseReturn"] == {"status": "BOOKED", "points": -19, "owed": 19, "debt": 18, "writtenOff": 0}
+    assert given_back["account"] == {"balance": 0, "debt": 18}
 
 
 def test_passes_every_audit_of_graphql_http(stack: Stack) -> None:
@@ -68,6 +77,8 @@ def member(stack: Stack, request: pytest.FixtureRequest) -> str:
     return name
 
 
+CAPTURE = """mutation ($i: PointsCaptureInput!) { pointsCapture(input: $i) {
+  entry { points } account { balance held } userErrors { code } } }"""
 PURCHASE = """mutation ($i: PurchaseRecordInput!) { purchaseRecord(input: $i) {
   entry { id points } replayed userErrors { code field } } }"""
 

@@ -31,7 +31,7 @@ class Cat(Named):
     def loud(self, times: int = 1) -> str:
         return self.name.upper() * times
 
-    @strawberry.field(metadata={WITHOUT_ARGUMENTS: "closest"})
+    @strawberry.field(metadata={WITHOUT_ARGUMENTS: "closest"})  # type: ignore[untyped-decorator]
     def friend(self, number: int | None = None) -> Named | None:
         return self.closest if number is None else self.friends[number]
 

@@ -62,10 +62,13 @@ COSTS = {
         3,
         "get, query, put K, query, put K, strong query, strong query, put E",
     ),
+    # The survivor, and once more whether the merge still stands.
+    "purchase of somebody merged": (2.5, 3, "get, query, query, strong query, put K, put D, put E"),
     "redemption": (1, 2, "get, query, put K, put E"),
     "refused redemption": (2, 1, "get, query, strong query, put K"),
     "cancellation": (3.5, 5, "strong query, strong query, query, strong get, put K, transact E+C"),
     "return": (4, 4, "strong get, strong query, strong query, strong query, transact E+R"),
+    "return by somebody merged": (6, 4, "strong get" + ", strong query" * 5 + ", transact E+R"),
     "refused return": (4, 1, "strong get, strong query, strong query, strong query, put R"),
     "return that waits": (1, 4, "strong get, transact K+R"),
     "hold": (1, 2, "get, query, put K, put E"),

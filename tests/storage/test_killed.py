@@ -87,12 +87,14 @@ def refused(refusal: type[Refusal], call: Callable[[], object]) -> None:
 OPERATIONS = {
     "purchase": Operation(lambda store: buy(store, "ada", 700, NOW, receipt="1", program=SHORT), 5),
     "purchase whose return came first": Operation(lambda store: buy(store, "ada", 700, NOW, receipt="late"), 6),
+    "purchase of somebody merged": Operation(lambda store: buy(store, "cyd", 700, NOW, receipt="1", program=SHORT), 7),
     "redemption": Operation(lambda store: redeem(store, "ada", "latte", NOW, key="k"), 4),
     "refused redemption": Operation(
         lambda store: refused(InsufficientPoints, lambda: redeem(store, "bob", "latte", NOW, key="k")), 4
     ),
     "cancellation": Operation(lambda store: cancel(store, redeemed(store), NOW, key="k"), 5),
     "return": Operation(lambda store: give_back(store, "first", NOW, key="r1", amount=5_000), 5),
+    "return by somebody merged": Operation(lambda store: give_back(store, "cyd", NOW, key="r1", amount=500), 5),
     "refused return": Operation(
         lambda store: refused(ReturnExceedsPurchase, lambda: give_back(store, "first", NOW, key="r1", amount=50_000)), 5
     ),

@@ -1,0 +1,334 @@
+"""The ledger under everything that can happen to deliveries: twice, late, out of order, at once, cut off, and across days.
+
+Every operation there is, on few members and with few keys, by several clients over a network with every kind of fault; in the
+middle of it accounts are merged, parted, blocked and closed, points mature and expire, holds lapse. Then the independent auditor
+explains every item of the table by what was asked, and holds every answer against it.
+"""
+
+import ast
+import inspect
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from domain import accounts, ledger
+from domain.accounts import State
+from domain.entries import Claim, Key, PurchaseReturn, Record
+from domain.ledger import Trail
+from domain.refusals import OutcomeUnknown, Refusal
+from domain.store import NOTHING, Beside, Store
+from domain.verification import Replay, check_peer, has_peer
+from storage import items
+from storage.audit import Chain
+from tests.domain import books
+from tests.faults import auditor, figures
+from tests.faults.auditor import Violation, audit
+from tests.faults.engine import Dynamo, Item
+from tests.faults.faults import Fault, Line
+from tests.faults.simulation import Report, Simulation, seeds
+from tests.faults.traffic import Early, Patient, Traffic, on
+
+
+def delivered(seed: int, store: Callable[[Line], Patient] = Patient, **more: Any) -> tuple[Traffic, Report]:
+    """A few busy weeks of a small program: what was asked, and what came of it."""
+    traffic, table = Traffic(seed), Dynamo()
+    traffic.prepare(on(table))
+    simulation = Simulation(
+        seed,
+        traffic.operations,
+        store,
+        table=table,
+        unknown=(OutcomeUnknown, Early),
+        refusals=(Refusal,),
+        **more,
+    )
+    traffic.order = lambda: simulation._network.requests
+    report = simulation.run()
+    traffic.heard(report.answers)
+    return traffic, report
+
+
+def check(traffic: Traffic, report: Report) -> None:
+    """The independent auditor, and the two that know the program: the tests' and the one that comes with it."""
+    assert isinstance(report.table, Dynamo)
+    found = report.table.items()
+    try:
+        audit(found, traffic.asked, traffic.rules)
+        check_logs(found, traffic.rules.zone)
+    except Violation as violation:
+        violation.add_note(report.told(*violation.words[:1]))
+        raise
+    except AssertionError as failure:
+        failure.add_note(report.told())
+        raise
+
+
+def check_logs(found: Iterable[Item], zone: ZoneInfo) -> None:
+    """The logs by what `regulars verify` would say of them, and by the auditor of the domain's tests."""
+    logs: dict[str, list[Record]] = {}
+    findings = []
+    for item in sorted(found, key=lambda each: (each["PK"]["S"], each["SK"]["S"])):
+        if not item["SK"]["S"].startswith("E#"):
+            continue
+        account = item["PK"]["S"][2:]
+        if account not in logs:
+            logs[account], chain, replay = [], Chain(account), Replay(account, (zone,))
+        record, wrong = chain.read(item)
+        assert record is not None, wrong
+        logs[account].append(record)
+        findings += wrong + replay.follow(record)
+    for log in logs.values():
+        for record in log:
+            for entry in filter(has_peer, record.entries):
+                assert entry.peer is not None
+                findings += check_peer(record, entry, logs[entry.peer[0]][entry.peer[1] - 1])
+    assert not findings, findings
+    books.check_all(logs, zone)
+
+
+def numbers(traffic: Traffic, report: Report) -> Counter[str]:
+    """What a run came to, for the figures."""
+    counts = Counter(runs=1, deliveries=report.deliveries, requests=report.requests, crashes=report.crashes)
+    counts["unknown"] = report.unknown
+    counts.update({f"fault {fault.value}": times for fault, times in report.faults.items()})
+    for asked in traffic.asked:
+        for heard in asked.heard:
+            counts[f"answer {heard.code or ('PARKED' if heard.parked else 'OK')}"] += 1
+    return counts
+
+
+# --- the ledger -------------------------------------------------------------------------------------------------------
+
+# Some 280 deliveries each.
+RUNS = 60
+
+
+@pytest.mark.timeout(7_200)
+def test_whatever_happens_to_deliveries_the_books_and_the_answers_are_right() -> None:
+    total: Counter[str] = Counter(violations=0)
+    kinds: set[str] = set()
+    try:
+        for seed in seeds(RUNS):
+            traffic, report = delivered(seed)
+            total += numbers(traffic, report)
+            try:
+                check(traffic, report)
+            except AssertionError:
+                total["violations"] += 1
+                raise
+            assert isinstance(report.table, Dynamo)
+            kinds |= {entry["M"]["k"]["S"] for item in report.table.items() for entry in item.get("e", {"L": []})["L"]}
+    finally:
+        figures.note("deliveries", total)
+
+    # Every fault, every kind of entry and every final refusal has been there.
+    if total["runs"] >= RUNS:
+        assert all(total[f"fault {fault.value}"] for fault in Fault), total
+        assert kinds == set(auditor._NAMES)
+        assert {name.removeprefix("answer ") for name in total if name.startswith("answer ")} >= FINAL | {
+            "OK",
+            "PARKED",
+        }
+
+
+# What a key can be answered for good with the operations of this traffic.
+FINAL = {
+    "ALREADY_BLOCKED",
+    "ALREADY_ENROLLED",
+    "CAPTURE_EXCEEDS_HOLD",
+    "HOLDS_OPEN",
+    "HOLD_ENDED",
+    "INSUFFICIENT_POINTS",
+    "MEMBER_BLOCKED",
+    "MEMBER_CLOSED",
+    "NOT_BLOCKED",
+    "NOT_MERGED",
+    "REDEMPTION_ENDED",
+    "RETURN_EXCEEDS_PURCHASE",
+    "SURVIVOR_MERGED",
+    "TRANSFER_LIMIT",
+}
+
+
+def test_a_calm_network_answers_everything_at_the_first_try() -> None:
+    traffic, report = delivered(1, rates={}, twice=0)
+
+    check(traffic, report)
+    assert not report.faults
+    assert not report.crashes
+
+
+# --- ledgers that lack one thing --------------------------------------------------------------------------------------
+
+
+class Blind(Patient):
+    """Writes records over whatever stands there."""
+
+    def append(self, record: Record, beside: Beside = NOTHING) -> None:
+        if beside:
+            super().append(record, beside)
+        else:
+            self._call("PutItem", {"Item": items.record_item(record)})
+
+
+class Forgetful(Patient):
+    """Says no and does not write it down."""
+
+    def remember(self, claim: Claim) -> None:
+        if claim.refusal is None:
+            super().remember(claim)
+
+
+class Unordered(Patient):
+    """Reads what came back of a purchase before it reads the account that this is judged on."""
+
+    def __init__(self, line: Line) -> None:
+        super().__init__(line)
+        self._known: dict[Key, Sequence[PurchaseReturn]] = {}
+
+    def claim(self, key: Key) -> Claim | None:
+        self._known[key] = super().returns(key)
+        return super().claim(key)
+
+    def returns(self, purchase: Key) -> Sequence[PurchaseReturn]:
+        return self._known.pop(purchase, None) or super().returns(purchase)
+
+
+class Halves(Patient):
+    """Writes both records of a transfer or a merge, one after the other."""
+
+    def append(self, record: Record, beside: Beside = NOTHING) -> None:
+        super().append(record, replace(beside, records=()))
+        for other in beside.records:
+            super().append(other)
+
+
+class Dateless(Patient):
+    """Notes no day on which something is due."""
+
+    def note_due(self, account: str, due: Iterable[int]) -> None:
+        pass
+
+
+class Late(Patient):
+    """Says no by what was a while ago."""
+
+    def head(self, account: str, *, strong: bool = False) -> Record | None:
+        return super().head(account)
+
+
+def no_fingerprints(patch: pytest.MonkeyPatch) -> None:
+    """Every key is taken for whatever comes with it."""
+    patch.setattr(ledger, "fingerprint", lambda *_: b"the same for all")
+
+
+def skips_a_record(patch: pytest.MonkeyPatch) -> None:
+    """The search for a key leaves out the first record it should look at."""
+    newer = Trail._newer
+
+    def skipping(trail: Trail) -> Any:
+        for record in newer(trail):
+            if (record.account, record.seq) != (trail.claim.account, trail.claim.seq_seen + 1):
+                yield record
+
+    patch.setattr(Trail, "_newer", skipping)
+
+
+def stays_with_the_survivor(patch: pytest.MonkeyPatch) -> None:
+    """What was claimed while two accounts were one is booked on the survivor, also when they are two again."""
+    found = ledger._found
+
+    def forgetting(store: Store, account: str, *, strong: bool = False) -> tuple[Record, tuple[Any, ...]]:
+        return found(store, account, strong=strong)[0], ()
+
+    patch.setattr(ledger, "_found", forgetting)
+
+
+def no_answer_is_a_no(patch: pytest.MonkeyPatch) -> None:
+    """What could not be read after the claim is written down as a refusal."""
+    book = ledger.book
+
+    def deciding(*arguments: Any, **more: Any) -> Any:
+        try:
+            return book(*arguments, **more)
+        except OutcomeUnknown as unknown:
+            raise Unanswered("Nobody knows.") from unknown
+
+    patch.setattr(ledger, "book", deciding)
+
+
+class Unanswered(Refusal):
+    """Stands for a refusal that none is."""
+
+    final = True
+
+
+def late_jobs_count(patch: pytest.MonkeyPatch) -> None:
+    """Time passes for an account only when somebody books it."""
+    advance = accounts.advance
+
+    def standing_still(state: State, now: datetime, zone: ZoneInfo) -> Any:
+        return advance(state, min(now, state.at), zone)
+
+    patch.setattr(accounts, "advance", standing_still)
+
+
+def nothing(_: pytest.MonkeyPatch) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("store", "change"),
+    [
+        (Blind, nothing),
+        (Forgetful, nothing),
+        (Unordered, nothing),
+        (Halves, nothing),
+        (Dateless, nothing),
+        (Late, nothing),
+        (Patient, no_fingerprints),
+        (Patient, skips_a_record),
+        (Patient, stays_with_the_survivor),
+        (Patient, no_answer_is_a_no),
+        (Patient, late_jobs_count),
+    ],
+)
+def test_a_ledger_that_lacks_one_thing_is_found_out(
+    store: type[Patient], change: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(monkeypatch)
+
+    def is_found_out(seed: int) -> bool:
+        try:
+            traffic, report = delivered(seed, store)
+            assert isinstance(report.table, Dynamo)
+            audit(report.table.items(), traffic.asked, traffic.rules)
+        except AssertionError:
+            return True
+        return False
+
+    assert any(is_found_out(seed) for seed in range(40))
+
+
+# --- the auditor ------------------------------------------------------------------------------------------------------
+
+
+def test_the_auditor_knows_nothing_of_the_program() -> None:
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(ast.parse(inspect.getsource(auditor)))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+
+    assert not imported & {"domain", "storage", "schema", "handlers", "tests"}
