@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import baskets, cold, flat, operations, report, stage, warm
+from bench import baskets, cold, core, flat, hot, operations, report, stage, warm
 from bench.report import Section
 
 RESULTS = stage.ROOT / "build" / "bench.json"
@@ -19,7 +19,7 @@ RESULTS = stage.ROOT / "build" / "bench.json"
 def main() -> int:
     """The exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one to two minutes: fewer batches, a shorter history")
+    parser.add_argument("--quick", action="store_true", help="two to three minutes: fewer batches, a shorter history")
     quick = parser.parse_args().quick
     console = report.console()
     machine = report.machine()
@@ -33,9 +33,11 @@ def main() -> int:
         parts: tuple[Callable[[], list[Section]], ...] = (
             lambda: warm.measure(on, quick=quick),
             lambda: operations.measure(on),
+            lambda: core.measure(on.program, quick=quick),
             lambda: baskets.measure(on.program, quick=quick),
             lambda: cold.measure(on, quick=quick),
             lambda: flat.measure(on, quick=quick),
+            lambda: hot.measure(on, quick=quick),
         )
         for part in parts:
             for section in part():

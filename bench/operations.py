@@ -263,7 +263,7 @@ def _operations(asking: Asking, store: Table, on: Stage, now: datetime) -> Itera
     yield Asked("return, sent again", returned(1, "b", None), 6, 0)
     yield Asked("return, refused", returned(1, "c", None), 5, 1, refused="RETURN_EXCEEDS_PURCHASE")
     yield Asked("return before its purchase", returned(3, "a", 1), 2, 4)
-    yield Asked("another one", returned(3, "b", 2), 3, 4)
+    yield Asked("a second one before its purchase", returned(3, "b", 2), 3, 4)
     yield Asked("purchase whose returns came first", purchase(3, days_ago=5), 8, 3)
     by = {"receipt": {"source": "completejourney", "externalId": "31620000003"}}
     bought = stage.request(BOUGHT, "Bought", stage.till_claims(), {"by": by})

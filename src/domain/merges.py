@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from domain import accounts, days, ledger, limits, members, notes
 from domain.access import Actor
 from domain.accounts import DEBT, Line, State, Status
-from domain.entries import Entry, EntryKind, Explanation, Record, caller_key
+from domain.entries import Entry, EntryKind, Explanation, Key, Record, caller_key
 from domain.ledger import Operation, Outcome, Plan
 from domain.members import InvalidEmail, InvalidPhone, Lookup
 from domain.notes import Draft
@@ -26,6 +26,7 @@ from domain.refusals import (
     MemberBlocked,
     MemberClosed,
     MemberNotFound,
+    OutcomeUnknown,
     Refusal,
     require_reason,
 )
@@ -107,7 +108,7 @@ def merge(
     reason = require_reason(reason)
     kept = notes.checked(note)
     living = members.resolve(store, actor=actor, by=survivor, field=_SURVIVOR, key=key)
-    ending = members.resolve(store, actor=actor, by=duplicate, field=_DUPLICATE, key=key)
+    ending = _ending(store, actor=actor, by=duplicate, key=key)
     operation = Operation(
         key=key,
         account=living,
@@ -122,6 +123,8 @@ def merge(
     )
 
     def decide(before: Record) -> Plan:
+        if ending is None:
+            raise MemberNotFound("No member is enrolled under this.", field=_DUPLICATE)
         # The duplicate is read after the survivor and strongly: see `transfers.transfer`.
         head = ledger.known_head(store, ending, strong=True)
         if head.account == before.account:
@@ -196,10 +199,15 @@ def unmerge(
     def decide(before: Record) -> Plan:
         closed = store.head(account, strong=True)
         assert closed is not None, "a resolved account has a head"
-        if closed.state.status is not Status.MERGED:
+        # Where the account itself was read, it was not merged, though it may be by now.
+        if closed.state.status is not Status.MERGED or before.account == account:
             raise NotMerged("This account is not merged into another one.", field=_DUPLICATE)
         survivor, seq = ledger.survivor_of(closed)
         if survivor != before.account:
+            after = store.head(survivor, strong=True)
+            assert after is not None
+            if after.state.status is not Status.MERGED:
+                raise OutcomeUnknown("The account was parted and merged anew meanwhile. Retry with the same key.")
             raise SurvivorMerged(
                 "The account it was merged into lives on in another one; undo that merge first.", field=_DUPLICATE
             )
@@ -228,6 +236,20 @@ def unmerge(
         return replace(notes.planned(replace(undone, cause=(seq, index)), kept), others=(reopening,))
 
     return ledger.commit(store, operation, decide, now=now, zone=program.zone)
+
+
+def _ending(store: Store, *, actor: Actor, by: Lookup, key: Key) -> str | None:
+    """The duplicate's account. Refuses `MemberNotFound`.
+
+    None when nobody is found any more and the key was claimed: what was answered is answered again, and where nothing was
+    decided, nobody is there to be merged. The claim is of the survivor's account and does not tell whom the other look-up led to.
+    """
+    try:
+        return members.resolve(store, actor=actor, by=by, field=_DUPLICATE)
+    except MemberNotFound:
+        if store.claim(key) is None:
+            raise
+        return None
 
 
 def _require_unheld(state: State, *, field: tuple[str, ...]) -> None:

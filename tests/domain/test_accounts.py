@@ -6,7 +6,7 @@ nothing that is left expires before the last point spent.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from unittest import mock
 
@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain import accounts, days, ledger, limits
-from domain.accounts import DEBT, Line, Passage, State
+from domain.accounts import DEBT, Hold, Line, Passage, State
 from domain.days import NEVER
 from domain.entries import Entry, EntryKind, Key, Record
 from domain.refusals import InsufficientPoints
@@ -387,6 +387,51 @@ def test_what_was_missed_is_booked_in_the_order_it_happened() -> None:
         (accounts.MATURED, at("2026-03-12 00:00")),
         (accounts.EXPIRED, at("2026-03-12 00:00")),
     ]
+
+
+def test_at_one_midnight_holds_lapse_points_mature_buckets_expire_and_debts_are_paid_in_this_order() -> None:
+    midnight = at("2026-03-07 00:00")
+    state = State(
+        START,
+        {TODAY: 1},
+        {(TODAY + 1, TODAY + 9): 20},
+        {7: Hold(midnight, {TODAY: 3, TODAY + 5: 4})},
+    )
+
+    after, passages = accounts.advance(replace(state, debt=0), midnight, ZONE)
+    owing, paid = accounts.advance(replace(state, buckets={}, debt=6), midnight, ZONE)
+
+    assert [passage.kind for passage in passages] == [accounts.LAPSED, accounts.MATURED, accounts.EXPIRED]
+    assert (after.buckets, after.holds) == ({TODAY + 5: 4, TODAY + 9: 20}, {})
+    # What came back expired at that midnight pays nothing.
+    assert [passage.kind for passage in paid] == [
+        accounts.LAPSED,
+        accounts.MATURED,
+        accounts.EXPIRED,
+        accounts.SETTLED,
+    ]
+    assert (owing.buckets, owing.debt) == ({TODAY + 9: 18}, 0)
+
+
+def test_holds_lapse_in_the_order_of_their_ends() -> None:
+    hour = timedelta(hours=1)
+    state = State(START, holds={2: Hold(START + 3 * hour, {TODAY + 9: 5}), 4: Hold(START + hour, {TODAY + 9: 7})})
+
+    early, first = accounts.advance(state, START + 2 * hour, ZONE)
+    late, both = accounts.advance(state, START + 3 * hour, ZONE)
+
+    assert (early.balance, list(early.holds), len(first)) == (7, [2], 1)
+    assert (late.balance, late.holds) == (12, {})
+    assert [passage.at for passage in both] == [START + hour, START + 3 * hour]
+
+
+def test_what_is_captured_is_gone_and_the_rest_is_back() -> None:
+    state = State(START, {TODAY: 1}, holds={3: Hold(START + timedelta(hours=1), {TODAY + 2: 4, TODAY + 9: 6})})
+
+    lines = accounts.release(state, 3, today=TODAY, captured=5)
+
+    assert lines == (Line(TODAY + 2, -4, hold=3), Line(TODAY + 9, -6, hold=3), Line(TODAY + 9, 5))
+    assert accounts.fold(state, lines, at=START).buckets == {TODAY: 1, TODAY + 9: 5}
 
 
 def test_time_before_the_last_entry_is_no_time() -> None:

@@ -1,7 +1,7 @@
 """The one way to write: exactly once for a key, whoever else is writing, whatever the reader could not see yet."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -401,6 +401,35 @@ def test_an_answer_is_found_behind_any_number_of_pages(store: Memory, monkeypatc
 
     assert found is not None
     assert (found.record.seq, found.entry.key, found.replayed) == (8, Key("till", "6"), True)
+
+
+class Gapped(Memory):
+    """Once, a page misses a record that was appended while it was being read, and has the one behind it."""
+
+    missed = 0
+
+    def records_after(self, account: str, seq: int, *, limit: int) -> Sequence[Record]:
+        page = super().records_after(account, seq, limit=limit + 1)
+        if not self.missed and len(page) > 2:
+            self.missed = page[1].seq
+            page = [record for record in page if record.seq != self.missed]
+        return page[:limit]
+
+
+def test_a_record_that_a_page_has_missed_is_read_again() -> None:
+    store = Gapped()
+    enroll(store, "ada", NOW)
+    for number in (1, 2, 3):
+        buy(store, "ada", 100, NOW, receipt=str(number))
+    claim = store.claim(Key("till", "2"))
+    assert claim is not None
+
+    trail = ledger.Trail(store, claim)
+    found = trail.find(claim.key)
+
+    assert store.missed == 3
+    assert found is not None
+    assert (found.record.seq, found.entry.key) == (3, Key("till", "2"))
 
 
 def test_booking_is_pure(store: Memory) -> None:

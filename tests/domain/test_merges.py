@@ -662,6 +662,27 @@ def test_a_call_that_died_is_booked_once_whatever_became_of_the_account(
         assert CALLS[call](store) == replace(outcome, replayed=True)
 
 
+def test_a_duplicate_who_is_not_found_any_more_is_nobody_and_not_the_survivor(interrupted: Interrupted) -> None:
+    interrupted_call(interrupted, lambda: merge(interrupted, "dup", "ada", NOW, key="k"))
+    standing_of(interrupted, "dup", standing.close)
+
+    with pytest.raises(MemberNotFound):
+        merge(interrupted, "dup", "ada", NOW, key="k")
+    assert head_of(interrupted, "ADA").entries[-1].kind is EntryKind.REFUSED
+    with refuses(interrupted, MemberNotFound, "input", "duplicate", replayed=True):
+        merge(interrupted, "dup", "ada", NOW, key="k")
+    audited(interrupted)
+
+
+def test_a_merge_is_answered_as_before_when_the_duplicate_is_not_found_any_more(store: Memory) -> None:
+    merged = merge(store, "dup", "ada", NOW, key="k")
+    unmerge(store, "dup", NOW, key="u")
+    standing_of(store, "dup", standing.close)
+
+    with unchanged(store):
+        assert merge(store, "dup", "ada", NOW, key="k") == replace(merged, replayed=True)
+
+
 def test_what_was_claimed_while_two_were_one_is_not_booked_on_the_other_when_they_are_two_again(
     interrupted: Interrupted,
 ) -> None:
@@ -707,6 +728,42 @@ def test_an_undo_between_the_two_reads_of_a_merged_account_is_not_missed(interru
     store.head = undone_meanwhile  # type: ignore[method-assign]
 
     assert buy(store, "dup", 500, NOW, receipt="3").record.account == "DUP"
+
+
+def meanwhile(store: Interrupted, at_read: int, call: Callable[[], object]) -> None:
+    """Makes a call right after that many reads of a head."""
+    reads, head = iter(range(100)), store.head
+
+    def reading(account: str, *, strong: bool = False) -> Record | None:
+        found = head(account, strong=strong)
+        if next(reads) == at_read:
+            call()
+        return found
+
+    store.head = reading  # type: ignore[method-assign]
+
+
+def test_a_merge_while_its_undoing_is_decided_comes_after_it(interrupted: Interrupted) -> None:
+    # Both times that it is decided, the account itself was read, and then merged.
+    meanwhile(interrupted, 3, lambda: merge(interrupted, "dup", "ada", NOW, key="k"))
+
+    with pytest.raises(NotMerged):
+        unmerge(interrupted, "dup", NOW, key="u")
+    with refuses(interrupted, NotMerged, "input", "duplicate", replayed=True):
+        unmerge(interrupted, "dup", NOW, key="u")
+    assert unmerge(interrupted, "dup", NOW, key="v").entry.kind is EntryKind.UNMERGE
+
+
+def test_an_account_that_was_merged_anew_meanwhile_is_not_said_to_live_on_in_another(interrupted: Interrupted) -> None:
+    enroll(interrupted, "cat", NOW)
+    merge(interrupted, "dup", "ada", NOW, key="k")
+
+    def anew() -> None:
+        unmerge(interrupted, "dup", NOW, key=f"u{len(interrupted._claims)}")
+        merge(interrupted, "dup", "cat", NOW, key=f"m{len(interrupted._claims)}")
+
+    meanwhile(interrupted, 8, anew)
+    decided = merges.survivor_seen = []  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("moment", ["before_claim", "before_append"])

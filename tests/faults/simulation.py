@@ -26,14 +26,17 @@ S = TypeVar("S")
 
 
 def seeds(runs: int, *, soak: int | None = None) -> Iterator[int]:
-    """The seeds of a test: always the same ones, new ones when it runs longer than usual, or the one that is asked for."""
+    """The seeds of a test: always the same ones, new ones when it runs longer than usual, or the one that is asked for.
+
+    New ones follow on `REGULARS_FIRST_SEED`, when that is given: a soak can be run again too.
+    """
     if asked := os.environ.get("REGULARS_SEED"):
         yield int(asked)
         return
     soak = soak or int(os.environ.get("REGULARS_SOAK", "1"))
-    fresh = random.SystemRandom()
+    first = int(os.environ.get("REGULARS_FIRST_SEED") or random.SystemRandom().randrange(10**12))
     for number in range(runs * soak):
-        yield number if soak == 1 else fresh.randrange(10**12)
+        yield number if soak == 1 else first + number
 
 
 @dataclass(frozen=True, slots=True)

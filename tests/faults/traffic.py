@@ -7,6 +7,7 @@ told to the auditor in plain facts.
 """
 
 import random
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,7 +37,7 @@ START = at("2026-03-01")
 NAMES = ("ada", "ben", "cleo", "dan", "eve")
 # A request that has lost this often is told to come again: its caller does not wait for ever.
 PATIENCE = 25
-# Places in the queue over which requests are spread: what belongs together meets.
+REWARDS = {"cookie": 15, "latte": 40, "dinner": 90}
 PHONES = tuple(f"+1555000000{number}" for number in range(4))
 
 
@@ -66,10 +67,10 @@ def on(dispatcher: Dispatcher, name: str = "table") -> Table:
 class Clock:
     """The program's clock: every delivery begins a little later than the one before, some a day; clocks differ by seconds."""
 
-    def __init__(self, rng: random.Random, *, steps: Sequence[tuple[float, timedelta]]) -> None:
+    def __init__(self, rng: random.Random, *, start: datetime, steps: Sequence[tuple[float, timedelta]]) -> None:
         self._rng = rng
         self._steps = steps
-        self.now = START
+        self.now = start
 
     def __call__(self) -> datetime:
         chance = self._rng.random()
@@ -108,8 +109,9 @@ class Traffic:
 
     seed: int
     requests: int = 60
-    names: Sequence[str] = NAMES
+    names: Sequence[str] = field(init=False)
     mix: Mapping[str, float] | None = None
+    start: datetime = START
     steps: Sequence[tuple[float, timedelta]] = MOSTLY_MINUTES
     program: Program = field(init=False)
     rules: Rules = field(init=False)
@@ -118,18 +120,22 @@ class Traffic:
 
     def __post_init__(self) -> None:
         self._rng = random.Random(self.seed)
-        self._clock = Clock(random.Random(self.seed + 1), steps=self.steps)
+        self.names = NAMES[: self._rng.choice([2, 3, 5])]
+        self._clock = Clock(random.Random(f"clock {self.seed}"), start=self.start, steps=self.steps)
         self._outcomes: dict[str, Outcome] = {}
         self._refused: set[str] = set()
+        self._lock = threading.Lock()
+        # Deliveries that came before what they are about: nothing was asked of the ledger.
+        self.early = 0
         self._numbers: Counter[str] = Counter()
         self._by_name: dict[str, Asked] = {}
         # In which order things happen: the count of the network's requests, or a clock on the wall.
         self.order: Callable[[], int] = lambda: 0
-        self._program()
-        for name in self.names:
-            self._correct(name=name, points=self._rng.choice([30, 150]))
         mix = self.mix or MIXES[self.seed % len(MIXES)]
-        kinds = random.Random(self.seed + 2).choices(list(mix), list(mix.values()), k=self.requests)
+        self._program("debt" if mix is SPENT_AND_RETURNED else self._rng.choice(["debt", "clamp", "pending_only"]))
+        for name in self.names if mix is not SPENT_AND_RETURNED else ():
+            self._correct(name=name, points=self._rng.choice([30, 150]))
+        kinds = random.Random(f"mix {self.seed}").choices(list(mix), list(mix.values()), k=self.requests)
         for kind in kinds:
             getattr(self, f"_{kind}")()
         for name in self.names:
@@ -138,22 +144,23 @@ class Traffic:
 
     # --- the world ----------------------------------------------------------------------------------------------------
 
-    def _program(self) -> None:
+    def _program(self, returns: str) -> None:
         rng = self._rng
         months, days, rounding = rng.choice([(24, 0, "month"), (1, 0, "day"), (0, 10, "day")])
-        pending, returns, most = rng.choice([0, 0, 4]), rng.choice(["debt", "debt", "clamp", "pending_only"]), 120
+        pending, most = rng.choice([0, 0, 4]), 80
         self.program = world.program(
             expiry={"months": months, "days": days, "rounding": rounding},
             pending={"days": pending},
             returns={"policy": returns},
             transfers={"points_per_day_max": most},
             windows={"merge_undo_days": 10},
+            rewards=[{"id": name, "name": name, "cost": cost} for name, cost in REWARDS.items()],
         )
         self.rules = Rules(
             zone=self.program.zone,
             pepper=PEPPER,
             shards=SHARDS,
-            rewards={"cookie": 15, "latte": 40},
+            rewards=REWARDS,
             expiry_months=months,
             expiry_days=days,
             to_month_end=rounding == "month",
@@ -167,9 +174,11 @@ class Traffic:
         """Enrolls the members, undisturbed: by their own logins, so that they can act for themselves."""
         for name in self.names:
             actor = _login(name)
-            world.enroll(store, name, START, actor=actor)
+            world.enroll(store, name, self.start, actor=actor)
             account = name.upper()
-            asked = Asked(f"enroll {name}", "memberEnroll", f"~{actor.id}:enroll-{name}", name, sent=[millis(START)])
+            asked = Asked(
+                f"enroll {name}", "memberEnroll", f"~{actor.id}:enroll-{name}", name, sent=[millis(self.start)]
+            )
             asked.heard.append(Heard(place=(account, 1, 0)))
             self.asked.append(asked)
 
@@ -197,8 +206,9 @@ class Traffic:
             now = self._clock()
             if about is not None and self._made(about.key) is None:
                 return None
-            asked.sent.append(millis(now))
-            asked.began = self.order() if asked.began is None else asked.began
+            with self._lock:
+                asked.sent.append(millis(now))
+                asked.began = self.order() if asked.began is None else asked.began
             try:
                 return self._told(asked.key, call(store, now, value))
             except OutcomeUnknown:
@@ -230,6 +240,7 @@ class Traffic:
     def _made(self, key: str) -> Outcome | None:
         """What a request has made, None when it was refused. Raises `Early`."""
         if key not in self._outcomes and key not in self._refused:
+            self.early += 1
             raise Early
         return self._outcomes.get(key)
 
@@ -243,7 +254,7 @@ class Traffic:
     def _purchase(self, key: str | None = None, entry_key: str = "", name: str = "") -> None:
         rng, name = self._rng, name or self._name()
         lines = tuple((rng.randint(1, 4), rng.randint(1, 3_000)) for _ in range(rng.randint(1, 3)))
-        occurred = None if rng.random() < 0.5 else START - timedelta(hours=rng.randint(0, 24 * 15))
+        occurred = None if rng.random() < 0.5 else self.start - timedelta(hours=rng.randint(0, 24 * 15))
         self._numbers["receipt"] += key is None
         receipt = key or f"r{self._numbers['receipt']}"
         total = sum(amount for _, amount in lines)
@@ -313,10 +324,12 @@ class Traffic:
                 member=named,
             )
 
-        self._add(Asked("", "purchaseReturn", f"~r.till:{receipt}:{value}", of=bought.key, part=part), call)
+        self._add(
+            Asked("", "purchaseReturn", f"~r.till:{receipt}:{value}", of=bought.key, part=part, other=named or ""), call
+        )
 
     def _redeem(self, key: str | None = None, reward: str = "", source: str = "", name: str = "") -> None:
-        name, reward = name or self._name(), reward or self._rng.choice(["cookie", "latte"])
+        name, reward = name or self._name(), reward or self._rng.choice(list(REWARDS))
         # Half of them by the member's own app.
         actor = TILL if self._rng.random() < 0.5 else _login(name)
         if source:
@@ -479,7 +492,7 @@ class Traffic:
             case "pointsAdjust":
                 self._correct(value, name, but=known.points)
             case _:
-                other = "latte" if known.reward == "cookie" else "cookie"
+                other = self._rng.choice([reward for reward in REWARDS if reward != known.reward])
                 if source.startswith("~m."):
                     name = known.member
                 self._redeem(value, other, source[1:], name)
@@ -498,7 +511,7 @@ EVERYTHING: Mapping[str, float] = {
     "give": 7,
     "merge": 2,
     "unmerge": 1,
-    "block": 1,
+    "block": 1.5,
     "unblock": 0.5,
     "update": 3,
     "enroll": 1.5,
@@ -507,7 +520,9 @@ EVERYTHING: Mapping[str, float] = {
 }
 MANY_RETURNS = {**EVERYTHING, "purchase": 4, "return": 40}
 MANY_MERGES = {**EVERYTHING, "merge": 8, "unmerge": 4}
-MIXES = (EVERYTHING, MANY_RETURNS, EVERYTHING, MANY_MERGES)
+# Who has spent what is then returned owes it.
+SPENT_AND_RETURNED = {**EVERYTHING, "purchase": 25, "return": 25, "redeem": 40, "correct": 0}
+MIXES = (EVERYTHING, MANY_RETURNS, SPENT_AND_RETURNED, MANY_MERGES)
 
 
 def _login(name: str) -> access.Actor:

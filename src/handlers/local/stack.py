@@ -51,6 +51,9 @@ class Stack:
                 return True
         except ConnectionError:
             return False
+        except TimeoutError:
+            # Busy, not gone: on a machine with far too much to do it has not found the time to answer.
+            return True
         except urllib.error.URLError as error:
             return not isinstance(error.reason, ConnectionError)
 
