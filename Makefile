@@ -49,7 +49,7 @@ lock: | python $(UV) ## Pin the newest allowed versions of everything
 # --- checking ---------------------------------------------------------------------------------------------------------
 
 .PHONY: check
-check: format-check lint types contracts validate test ## All that CI runs: format, lint, types, import contracts, template, tests
+check: format-check lint types contracts validate test mutants ## All that CI runs: format, lint, types, import contracts, template, tests, mutants
 
 .PHONY: format
 format: setup ## Format the code

@@ -23,6 +23,7 @@ from domain.refusals import (
     MemberBlocked,
     MemberClosed,
     MemberNotFound,
+    OutcomeUnknown,
     Refusal,
 )
 from domain.transfers import TransferToSelf
@@ -730,22 +731,27 @@ def test_an_undo_between_the_two_reads_of_a_merged_account_is_not_missed(interru
     assert buy(store, "dup", 500, NOW, receipt="3").record.account == "DUP"
 
 
-def meanwhile(store: Interrupted, at_read: int, call: Callable[[], object]) -> None:
-    """Makes a call right after that many reads of a head."""
-    reads, head = iter(range(100)), store.head
+def meanwhile(store: Interrupted, calls: dict[int, Callable[[], object]]) -> None:
+    """Makes each call right after so many reads of a head."""
+    head = store.head
+    reads = 0
 
     def reading(account: str, *, strong: bool = False) -> Record | None:
+        nonlocal reads
         found = head(account, strong=strong)
-        if next(reads) == at_read:
+        reads += 1
+        if call := calls.pop(reads, None):
+            store.head = head  # type: ignore[method-assign]
             call()
+            store.head = reading  # type: ignore[method-assign]
         return found
 
     store.head = reading  # type: ignore[method-assign]
 
 
 def test_a_merge_while_its_undoing_is_decided_comes_after_it(interrupted: Interrupted) -> None:
-    # Both times that it is decided, the account itself was read, and then merged.
-    meanwhile(interrupted, 3, lambda: merge(interrupted, "dup", "ada", NOW, key="k"))
+    # It is decided twice; before the second time the account itself is read a third time, and then merged.
+    meanwhile(interrupted, {3: lambda: merge(interrupted, "dup", "ada", NOW, key="k")})
 
     with pytest.raises(NotMerged):
         unmerge(interrupted, "dup", NOW, key="u")
@@ -754,16 +760,23 @@ def test_a_merge_while_its_undoing_is_decided_comes_after_it(interrupted: Interr
     assert unmerge(interrupted, "dup", NOW, key="v").entry.kind is EntryKind.UNMERGE
 
 
-def test_an_account_that_was_merged_anew_meanwhile_is_not_said_to_live_on_in_another(interrupted: Interrupted) -> None:
+def test_an_account_that_is_merged_anew_while_that_is_decided_does_not_live_on_in_two(interrupted: Interrupted) -> None:
     enroll(interrupted, "cat", NOW)
     merge(interrupted, "dup", "ada", NOW, key="k")
 
-    def anew() -> None:
-        unmerge(interrupted, "dup", NOW, key=f"u{len(interrupted._claims)}")
-        merge(interrupted, "dup", "cat", NOW, key=f"m{len(interrupted._claims)}")
+    def anew(survivor: str) -> Callable[[], object]:
+        def call() -> None:
+            unmerge(interrupted, "dup", NOW, key=f"not {survivor}")
+            merge(interrupted, "dup", survivor, NOW, key=survivor)
 
-    meanwhile(interrupted, 8, anew)
-    decided = merges.survivor_seen = []  # type: ignore[attr-defined]
+        return call
+
+    # Each time it is decided: the account, its survivor, the account again; and then it has another survivor.
+    meanwhile(interrupted, {3: anew("cat"), 8: anew("ada")})
+
+    with pytest.raises(OutcomeUnknown):
+        unmerge(interrupted, "dup", NOW, key="u")
+    assert unmerge(interrupted, "dup", NOW, key="u").record.account == "ADA"
 
 
 @pytest.mark.parametrize("moment", ["before_claim", "before_append"])
