@@ -204,7 +204,7 @@ class Traffic:
 
         def deliver(store: Store) -> Told | None:
             now = self._clock()
-            if about is not None and self._made(about.key) is None:
+            if about is not None and self._is_refused(about.key, store):
                 return None
             with self._lock:
                 asked.sent.append(millis(now))
@@ -237,12 +237,13 @@ class Traffic:
                     _heard(each) for each in delivered if each.value is not None or each.refusal is not None
                 ]
 
-    def _made(self, key: str) -> Outcome | None:
-        """What a request has made, None when it was refused. Raises `Early`."""
+    def _is_refused(self, key: str, store: Store) -> bool:
+        """Whether a request was refused, and not done. Raises `Early`, after others had a chance to do it."""
         if key not in self._outcomes and key not in self._refused:
             self.early += 1
+            store.pause(0)
             raise Early
-        return self._outcomes.get(key)
+        return key not in self._outcomes
 
     def _name(self) -> str:
         return self._rng.choice(self.names)
