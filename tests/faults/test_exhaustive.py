@@ -288,6 +288,14 @@ def merge_and_undo() -> Scenario:
     return stage.meets(merged("m", "dup", "ada", "m"), unmerged("u", "dup", "u", 2))
 
 
+def undo_and_merge_anew() -> Scenario:
+    """Two undo a merge, while the account is merged into a third one: it lives on in one of them at a time."""
+    stage = Stage("ada", "dup", "cat")
+    stage.does(bought("b", "dup", 5_000, "0"))
+    stage.does(merged("m", "dup", "ada", "m"))
+    return stage.meets(unmerged("u", "dup", "u"), unmerged("v", "dup", "v"), merged("n", "dup", "cat", "n"))
+
+
 SCENARIOS: dict[str, Callable[[], Scenario]] = {
     "last points": last_points,
     "redemption and purchase": redemption_and_purchase,
@@ -299,6 +307,7 @@ SCENARIOS: dict[str, Callable[[], Scenario]] = {
     "merge and purchase": merge_and_purchase,
     "merge and undo": merge_and_undo,
     "undone merge and redemption": undone_merge_and_redemption,
+    "undo and merge anew": undo_and_merge_anew,
 }
 # Two take ten times as long and a few gigabytes.
 FAULTS_MAX = 2 if IS_SOAK else 1
@@ -307,7 +316,9 @@ FAULTS_MAX = 2 if IS_SOAK else 1
 @pytest.mark.timeout(7_200)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_every_schedule_is_right(name: str) -> None:
-    found = SCENARIOS[name]().explored(name, faults_max=FAULTS_MAX)
+    scenario = SCENARIOS[name]()
+    # Three different requests meet in more ways than two with a fault.
+    found = scenario.explored(name, faults_max=FAULTS_MAX - (len(scenario.parts) > 2))
 
     assert found.ends
 

@@ -201,3 +201,7 @@ def test_the_functions_role_can_append_but_neither_change_nor_delete_nor_scan(st
     }  # fmt: skip
     assert outcomes(denied) == dict.fromkeys(denied, "AccessDeniedException")
     assert items(stack) == before
+
+    # What it put is none of the program's: verify would name it (test_proof.py).
+    for sort_key in ("probe", "other"):
+        stack.client("dynamodb").delete_item(**{**table, "Key": {"PK": {"S": "probe"}, "SK": {"S": sort_key}}})
