@@ -96,7 +96,8 @@ mutants: setup ## Make every seeded mistake of tests/mutants.toml, and see that 
 	@$(BIN)/python -m tools.mutants
 
 .PHONY: schema
-schema: setup ## Write schema.graphql, the contract as it is reviewed
+schema: setup ## Write schema.graphql and docs/events/, the contracts as they are reviewed
 	@$(BIN)/python -m tools.schema > schema.graphql
+	@$(BIN)/python -m tools.event_schemas
 
 include make/*.mk

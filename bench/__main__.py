@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import baskets, cold, core, flat, hot, operations, report, stage, warm
+from bench import agenda, baskets, cold, core, flat, hot, operations, report, stage, warm
 from bench.report import Section
 
 RESULTS = stage.ROOT / "build" / "bench.json"
@@ -35,6 +35,7 @@ def main() -> int:
             lambda: operations.measure(on),
             lambda: core.measure(on.program, quick=quick),
             lambda: baskets.measure(on.program, quick=quick),
+            lambda: agenda.measure(on.program, quick=quick),
             lambda: cold.measure(on, quick=quick),
             lambda: flat.measure(on, quick=quick),
             lambda: hot.measure(on, quick=quick),

@@ -77,6 +77,7 @@ def _written(program: Program, baskets: int) -> Iterator[tuple[Claim, Record]]:
         external_id = f"household-{household}"
         members.enroll(
             store,
+            program,
             actor=stage.till(),
             idempotency_key=external_id,
             profile=Profile(enrolled_at=now, external_id=external_id),

@@ -89,7 +89,7 @@ def _cases(program: Program, now: datetime, buckets: int) -> Mapping[str, Case]:
             moved = {line.expires: -line.points for line in taken}
             return Entry(EntryKind.TRANSFER_IN, now, accounts.deposit(there.state, moved, today=today), 0)
 
-        received = ledger.book(Record(OTHER, 1, (), full), None, receive, now=now, zone=program.zone)
+        received = ledger.book(Record(OTHER, 1, (), full), None, receive, now=now, program=program)
         return Plan((Entry(EntryKind.TRANSFER_OUT, now, taken, 0, peer=(OTHER, 2)),), others=(received,))
 
     def give_back(before: Record) -> Entry:
@@ -141,7 +141,7 @@ def _micros(program: Program, case: Case, now: datetime, rounds: int) -> float:
     for _ in range(rounds):
         started = time.process_time_ns()
         for _ in range(CALLS):
-            ledger.book(head, Key("bench", "1"), case.decide, now=now, zone=program.zone)
+            ledger.book(head, Key("bench", "1"), case.decide, now=now, program=program)
         spent.append((time.process_time_ns() - started) / CALLS / 1_000)
     return statistics.median(spent)
 

@@ -91,6 +91,7 @@ def _writers(on: Stage, section: Section, writers: int, calls: int) -> None:
     now = datetime.now(UTC)
     account = members.enroll(
         store,
+        on.program,
         actor=stage.manager(),
         idempotency_key=name,
         profile=Profile(enrolled_at=now, external_id=name),

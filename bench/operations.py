@@ -384,7 +384,7 @@ def _tick(on: Stage, now: datetime) -> list[dict[str, Any]]:
     counted = stage.on_engine(on.engine)
     calls = Calls(counted.connection.client)
     store = Table(counted.connection, TABLE, pepper=stage.SECRET.encode(), shards=stage.SHARDS)
-    assert ledger.tick(store, LATE, now=now, zone=on.program.zone) is not None
+    assert ledger.tick(store, LATE, now=now, program=on.program) is not None
     return calls.take()
 
 

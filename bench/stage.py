@@ -192,6 +192,7 @@ def member_of_a_year(program: Program, *, account: str, external_id: str, now: d
     store, member = Memory(), Lookup("external", external_id)
     members.enroll(
         store,
+        program,
         actor=till(),
         idempotency_key=f"enroll-{account}",
         profile=Profile(

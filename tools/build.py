@@ -40,6 +40,8 @@ ROOMS = ("domain", "storage", "schema", "handlers")
 # What starts the program elsewhere than in Lambda. A test imports all the rest without the packages that these need.
 NEVER_DEPLOYED = (
     "handlers/cli*",
+    "handlers/clock.py",
+    "handlers/events*",
     "handlers/ledger*",
     "handlers/local*",
     "handlers/program*",
@@ -50,7 +52,7 @@ NEVER_DEPLOYED = (
 )
 
 # Of botocore's descriptions of some 440 AWS services (25 MB), those of which `src` makes a client.
-BOTOCORE_SERVICES = ("dynamodb",)
+BOTOCORE_SERVICES = ("dynamodb", "events", "sqs")
 # A page for browsing REST APIs, type stubs, commands, and the bookkeeping of the installation. The METADATA and the
 # licenses of each package stay.
 NEVER_USED = (

@@ -24,12 +24,14 @@ class Permission(Enum):
     OWN_ACCOUNT_CLOSE = "OWN_ACCOUNT_CLOSE"
     OWN_REWARDS_REDEEM = "OWN_REWARDS_REDEEM"
     OWN_POINTS_TRANSFER = "OWN_POINTS_TRANSFER"
+    OWN_NOTICES_MARK = "OWN_NOTICES_MARK"
     MEMBERS_READ = "MEMBERS_READ"
     MEMBERS_ENROLL = "MEMBERS_ENROLL"
     MEMBERS_UPDATE = "MEMBERS_UPDATE"
     MEMBERS_BLOCK = "MEMBERS_BLOCK"
     MEMBERS_CLOSE = "MEMBERS_CLOSE"
     MEMBERS_MERGE = "MEMBERS_MERGE"
+    MEMBERS_TIER = "MEMBERS_TIER"
     PURCHASES_READ = "PURCHASES_READ"
     PURCHASES_RECORD = "PURCHASES_RECORD"
     PURCHASES_RETURN = "PURCHASES_RETURN"
@@ -39,6 +41,9 @@ class Permission(Enum):
     POINTS_TRANSFER = "POINTS_TRANSFER"
     POINTS_ADJUST = "POINTS_ADJUST"
     NOTES_READ = "NOTES_READ"
+    NOTICES_READ = "NOTICES_READ"
+    JOBS_READ = "JOBS_READ"
+    CLOCK_ADVANCE = "CLOCK_ADVANCE"
 
 
 _OWN = frozenset(
@@ -49,6 +54,7 @@ _OWN = frozenset(
         Permission.OWN_ACCOUNT_CLOSE,
         Permission.OWN_REWARDS_REDEEM,
         Permission.OWN_POINTS_TRANSFER,
+        Permission.OWN_NOTICES_MARK,
     }
 )
 _READ = frozenset({Permission.PROGRAM_READ})
@@ -65,6 +71,8 @@ ROLE_GRANTS: dict[Role, frozenset[Permission]] = {
         Permission.MEMBERS_BLOCK,
         Permission.PURCHASES_READ,
         Permission.NOTES_READ,
+        Permission.NOTICES_READ,
+        Permission.JOBS_READ,
     },
     Role.MANAGER: frozenset(Permission) - _OWN,
 }

@@ -3,6 +3,8 @@
 Points stand in *buckets* by expiry day; points not yet available stand in *pending* buckets by (maturity day, expiry day); points
 set aside for a till stand in *holds*, which remember the buckets they came from; what a member owes is *debt*. Every change is a
 list of `Line`s, each naming its pot, and `fold` of the lines is the state: lines are the accounting truth.
+
+Points of a program in which activity keeps points alive stand in the *rolling* bucket, whose last day every activity moves.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,10 +16,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from domain import days, limits
+from domain.expiry import Rolling
 from domain.refusals import InsufficientPoints, MemberBlocked, MemberClosed
 
 # Stands where a line's expiry day does when the line is about debt; no expiry lies before 1970.
 DEBT = -1
+# Stands where a bucket's expiry day does: the bucket of the points that expire on `State.rolling.until`.
+ROLLING = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,29 @@ class Hold:
         return sum(self.buckets.values())
 
 
+class Origin(Enum):
+    """Why a member has a tier."""
+
+    EARNED = "EARNED"
+    # Given by staff.
+    MANUAL = "MANUAL"
+    # For what they earned in all their time.
+    LIFETIME = "LIFETIME"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The tier of a member, through the whole of day `until`; 0 has no end. The lowest stands here only where staff have set it.
+
+    `then` is what is had behind it: a lower tier that lasts longer.
+    """
+
+    tier: str
+    until: int
+    origin: Origin = Origin.EARNED
+    then: "Standing | None" = None
+
+
 class Status(Enum):
     """What an account may do. It lives in the state, so that it is judged under the same lock as the points."""
 
@@ -66,6 +94,10 @@ class State:
     `at` is the last booked instant: time never runs backwards within an account. `holds` are named by the sequence of the
     record that made them. `sent` is how many points were transferred away on which day, for the program's daily limit.
     `merged` are the accounts that live on in this one, in the order they were merged into it.
+
+    `rolling` is there while points stand in the rolling bucket. `standing` is the tier, None for the lowest; `qualifying` is what
+    counts towards one, by its period and metric (`tiers.counting`). `marks` are named numbers that are judged under the
+    same lock as the points: the day of joining and of the last activity, counters, and which moments were had.
     """
 
     at: datetime
@@ -76,6 +108,10 @@ class State:
     status: Status = Status.ACTIVE
     sent: tuple[int, int] = (0, 0)
     merged: tuple[str, ...] = ()
+    rolling: Rolling | None = None
+    standing: Standing | None = None
+    qualifying: dict[int, int] = field(default_factory=dict)
+    marks: dict[str, int] = field(default_factory=dict)
 
     @property
     def balance(self) -> int:
@@ -91,6 +127,19 @@ class State:
     def held_points(self) -> int:
         """Points set aside by open holds; not in the balance."""
         return sum(hold.points for hold in self.holds.values())
+
+    def last_day(self, bucket: int) -> int:
+        """The last day of the points in a bucket, whether it has a day of its own or is the rolling one."""
+        if bucket != ROLLING:
+            return bucket
+        assert self.rolling is not None, "there is no rolling bucket"
+        return self.rolling.until
+
+    def soonest_first(self, pot: Mapping[int, int]) -> dict[int, int]:
+        """A pot (points by bucket) in the order in which its points expire."""
+        if ROLLING not in pot:
+            return dict(pot)
+        return dict(sorted(pot.items(), key=lambda each: (self.last_day(each[0]), each[0])))
 
     @property
     def worth(self) -> int:
@@ -113,8 +162,15 @@ EXPIRED = "EXPIRY"
 SETTLED = "DEBT_PAYMENT"
 
 
-def fold(state: State, lines: Iterable[Line], *, at: datetime, lapses_at: datetime | None = None) -> State:
-    """The state after `lines`. `lapses_at` is that of a hold which the lines open.
+def fold(
+    state: State,
+    lines: Iterable[Line],
+    *,
+    at: datetime,
+    lapses_at: datetime | None = None,
+    rolls: Rolling | None = None,
+) -> State:
+    """The state after `lines`. `lapses_at` is that of a hold which the lines open; `rolls` is the new rolling day, if it moves.
 
     Asserts that no pot goes below zero: decisions are made before lines are folded.
     """
@@ -138,13 +194,22 @@ def fold(state: State, lines: Iterable[Line], *, at: datetime, lapses_at: dateti
             assert debt >= 0, f"more debt was paid than there was, by {-debt}"
         else:
             _add(buckets, line.expires, line.points)
+    holds = {number: hold for number, hold in sorted(holds.items()) if hold.buckets}
+    rolling = rolls or state.rolling
+    if rolling is not None and not (
+        ROLLING in buckets
+        or any(expires == ROLLING for _, expires in pending)
+        or any(ROLLING in hold.buckets for hold in holds.values())
+    ):
+        rolling = None
     return replace(
         state,
         at=at,
         buckets=dict(sorted(buckets.items())),
         pending=dict(sorted(pending.items())),
-        holds={number: hold for number, hold in sorted(holds.items()) if hold.buckets},
+        holds=holds,
         debt=debt,
+        rolling=rolling,
     )
 
 
@@ -192,25 +257,52 @@ def _next(state: State, now: datetime, zone: ZoneInfo) -> Passage | None:
         due.append((at, 1, Passage(MATURED, at, (Line(expires, -points, matures), *gained))))
     if state.buckets:
         expires = next(iter(state.buckets))
+        if expires == ROLLING:
+            expires = next((day for day in state.buckets if day != ROLLING), days.NEVER)
         if expires < days.NEVER:
             at = max(days.end_of(expires, zone), state.at)
             due.append((at, 2, Passage(EXPIRED, at, (Line(expires, -state.buckets[expires]),))))
+    if state.rolling is not None:
+        at = max(days.end_of(state.rolling.until, zone), state.at)
+        due.append((at, 3, Passage(EXPIRED, at, _silenced(state, state.rolling.until))))
     if state.debt and state.buckets:
-        due.append((state.at, 3, Passage(SETTLED, state.at, _payment(state))))
+        due.append((state.at, 4, Passage(SETTLED, state.at, _payment(state))))
     if not due:
         return None
     at, _, passage = min(due, key=lambda event: event[:2])
     return passage if at <= now else None
 
 
+def _silenced(state: State, until: int) -> tuple[Line, ...]:
+    """Lines that end the rolling bucket. What a hold keeps of it, or is still pending, keeps that day: no later activity revives
+    it."""
+    live = state.buckets.get(ROLLING, 0)
+    return (
+        *((Line(ROLLING, -live),) if live else ()),
+        *(
+            Line(day, points, hold=number)
+            for number, hold in state.holds.items()
+            for day, points in ((ROLLING, -hold.buckets.get(ROLLING, 0)), (until, hold.buckets.get(ROLLING, 0)))
+            if points
+        ),
+        *(
+            Line(day, moved, matures)
+            for (matures, expires), points in state.pending.items()
+            if expires == ROLLING
+            for day, moved in ((ROLLING, -points), (until, points))
+        ),
+    )
+
+
 def _payment(state: State) -> tuple[Line, ...]:
     """Lines that pay the debt, as far as the buckets go: what had expired is gone before a debt is paid."""
     paid = min(state.debt, state.balance)
-    return (*_take(state.buckets, paid), Line(DEBT, paid))
+    return (*_take(state.soonest_first(state.buckets), paid), Line(DEBT, paid))
 
 
-def is_live(expires: int, at: datetime, zone: ZoneInfo) -> bool:
+def is_live(state: State, bucket: int, at: datetime, zone: ZoneInfo) -> bool:
     """Whether points of a bucket can still be spent at `at`: through the whole of their last day."""
+    expires = state.last_day(bucket)
     return expires >= days.NEVER or days.end_of(expires, zone) > at
 
 
@@ -242,7 +334,7 @@ def spend(state: State, points: int, *, field: tuple[str, ...] = ()) -> tuple[Li
     if points > state.balance:
         held = f", {state.held_points} more are held" if state.holds else ""
         raise InsufficientPoints(f"{points} points are needed, {state.balance} are available{held}.", field=field)
-    return tuple(_take(state.buckets, points))
+    return tuple(_take(state.soonest_first(state.buckets), points))
 
 
 def _take(buckets: Mapping[int, int], points: int) -> Iterator[Line]:
@@ -317,7 +409,7 @@ def release(state: State, number: int, *, today: int, captured: int = 0) -> tupl
     kept = state.holds[number].buckets
     assert 0 <= captured <= sum(kept.values())
     left = dict(kept)
-    for line in _take(kept, captured):
+    for line in _take(state.soonest_first(kept), captured):
         _add(left, line.expires, line.points)
     ended = tuple(Line(expires, -points, hold=number) for expires, points in kept.items())
     return (*ended, *deposit(state, left, today=today))

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from domain import accounts, days, ledger, limits, members, notes
+from domain import accounts, consequences, days, ledger, limits, members, notes
 from domain.access import Actor
 from domain.entries import Entry, EntryKind, Explanation, Record, caller_key
 from domain.ledger import Operation, Outcome, Plan
@@ -74,7 +74,8 @@ def adjust(
         if points < 0:
             lines = accounts.spend(state, -points, field=("input", "points"))
         else:
-            lines = accounts.earn(state, points, expires=program.terms.expiry.day_for(today), today=today)
+            expires, _ = consequences.placed(state, program, EntryKind.ADJUSTMENT, earned=today, today=today)
+            lines = accounts.earn(state, points, expires=expires, today=today)
         entry = Entry(
             kind=EntryKind.ADJUSTMENT,
             at=now,
@@ -87,4 +88,4 @@ def adjust(
         )
         return notes.planned(entry, kept)
 
-    return ledger.commit(store, operation, decide, now=now, zone=program.zone)
+    return ledger.commit(store, operation, decide, now=now, program=program)

@@ -4,13 +4,10 @@ A day is a half-open interval of instants: it ends at the first instant of the n
 that instant.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import Enum
 from functools import lru_cache
 from zoneinfo import ZoneInfo
-
-from dateutil.relativedelta import relativedelta
 
 EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 # Sorts after every date a program can reach, so points that never expire are spent last without a special case.
@@ -25,27 +22,6 @@ class Rounding(Enum):
     QUARTER = 3
     HALF_YEAR = 6
     YEAR = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Expiry:
-    """Fixed duration: `months` and `days` after earning, moved to the end of `rounding`; never, when both are zero."""
-
-    months: int = 24
-    days: int = 0
-    rounding: Rounding = Rounding.MONTH
-
-    def day_for(self, earned: int) -> int:
-        """The last day on which points earned on day `earned` can be spent. Calendar months: 31 January + 1 month is
-        the last of February."""
-        if not (self.months or self.days):
-            return NEVER
-        last = date_of(earned) + relativedelta(months=self.months, days=self.days)
-        if self.rounding is not Rounding.DAY:
-            # Periods start in January, so the month that closes the period is the next multiple of its length.
-            months_to_end = -last.month % self.rounding.value
-            last += relativedelta(months=months_to_end, day=31)
-        return day_number(last)
 
 
 def date_of(day: int) -> date:

@@ -6,7 +6,8 @@ from enum import Enum
 from urllib.parse import quote, unquote
 
 from domain import accounts
-from domain.accounts import Line, State
+from domain.accounts import Line, Standing, State
+from domain.expiry import Rolling
 from domain.refusals import Refusal
 
 
@@ -34,6 +35,10 @@ class EntryKind(Enum):
     # The last entry of an account that lives on in another, and its first one when that was undone.
     MERGED = "MERGED"
     REOPENING = "REOPENING"
+    # A better tier, or a lesser one.
+    TIER = "TIER"
+    # Points for a moment of the membership.
+    BONUS = "BONUS"
     # A no that was decided after the key was claimed: nobody sees it but whoever sends the key again.
     REFUSED = "REFUSED"
     LAPSE = accounts.LAPSED
@@ -116,6 +121,10 @@ class Entry:
     `peer` is account and sequence of the record that was written with this one, on the other account of a transfer or merge; of
     a cancellation, of the redemption, where that stands in an account that was merged since.
     `refusal` is the no of a refused operation.
+
+    `rolls` is the rolling day after it, where it moves. `qualifies` is what it adds towards a tier, by period (less than 0 takes
+    away), `standing` the tier after an entry of kind `TIER`, None for the lowest. `marks` are the marks of the account that it
+    sets; 0 takes one away.
     """
 
     kind: EntryKind
@@ -138,6 +147,10 @@ class Entry:
     cause: tuple[int, int] | None = None
     peer: tuple[str, int] | None = None
     refusal: Refusal | None = None
+    rolls: Rolling | None = None
+    qualifies: tuple[tuple[int, int], ...] = ()
+    standing: Standing | None = None
+    marks: tuple[tuple[str, int], ...] = ()
 
     @property
     def points(self) -> int:

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from domain import ledger
 from domain.entries import Record
+from domain.programs import Program
 from domain.refusals import InvalidTime
 from domain.store import Store
 
 
-def as_of(store: Store, newest: Sequence[Record], instant: datetime, *, now: datetime, zone: ZoneInfo) -> Record:
+def as_of(store: Store, newest: Sequence[Record], instant: datetime, *, now: datetime, program: Program) -> Record:
     """The account as a reader saw it at `instant`: the newest record of that time, and what time had done since.
 
     `newest` is what has been read already: records without a gap, newest first, from the head on. Records are in the order of
@@ -25,7 +25,7 @@ def as_of(store: Store, newest: Sequence[Record], instant: datetime, *, now: dat
         found = _searched(store, newest[-1], instant)
     if found is None:
         raise InvalidTime("The account was not open yet.", field=("asOf",))
-    return ledger.current(found, instant, zone)
+    return ledger.current(found, instant, program)
 
 
 def _searched(store: Store, later: Record, instant: datetime) -> Record | None:

@@ -124,7 +124,7 @@ def hold(
             lapses_at=max(now, state.at) + ttl,
         )
 
-    return ledger.commit(store, operation, decide, now=now, zone=program.zone)
+    return ledger.commit(store, operation, decide, now=now, program=program)
 
 
 def capture(
@@ -208,7 +208,7 @@ def _end(
     if number < 1:
         raise _not_found()
     try:
-        return ledger.commit(store, operation, decide, now=now, zone=program.zone)
+        return ledger.commit(store, operation, decide, now=now, program=program)
     except MemberNotFound:
         # Nobody has the account that the id names.
         raise _not_found() from None

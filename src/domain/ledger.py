@@ -11,15 +11,21 @@ every record between the claim's sequence and n, and found no k there.
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from domain import accounts, days, limits
+from domain import accounts, consequences, days, limits, moments, notices, tiers
 from domain.accounts import DEBT, State, Status
 from domain.entries import Basket, Claim, Entry, EntryKind, Explanation, Key, Note, Record
+from domain.programs import Program
 from domain.refusals import IdempotencyKeyReused, MemberNotFound, OutcomeUnknown, Refusal
 from domain.store import NOTHING, Beside, ClaimTaken, Contended, EndTaken, LookupTaken, ReturnTaken, Store
+
+if TYPE_CHECKING:
+    from domain.members import Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +42,14 @@ class Operation:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a decision wants written: entries of the account (the operation's own first; `at`, `balance_after` and its key are
-    filled in when they are booked), records of `others` that stand or fall with them, what else does, and a note of staff."""
+    filled in when they are booked), records of `others` that stand or fall with them, what else does, a note of staff, and days
+    that get a due row besides those that follow from the account."""
 
     entries: tuple[Entry, ...]
     others: tuple["Booking", ...] = ()
     beside: Beside = NOTHING
     note: Note | None = None
+    due: frozenset[int] = frozenset()
 
 
 # Judges the account as it is now: a record with the sequence the next one will have. Gives what to book, or raises a `Refusal`.
@@ -88,7 +96,7 @@ def commit(
     decide: Decision,
     *,
     now: datetime,
-    zone: ZoneInfo,
+    program: Program,
     resuming: Callable[[Claim], Decision] | None = None,
 ) -> Outcome:
     """Books what `decide` says exactly once for the operation's key, or replays what was booked for it before.
@@ -102,20 +110,20 @@ def commit(
     # The first read may be stale: a stale head only loses the append. A refusal is never judged on one.
     head, followed = _found(store, operation.account)
     try:
-        booking = book(head, operation.key, decide, now=now, zone=zone)
+        booking = book(head, operation.key, decide, now=now, program=program)
     except Refusal:
         head, followed = _found(store, operation.account, strong=True)
         try:
-            booking = book(head, operation.key, decide, now=now, zone=zone)
+            booking = book(head, operation.key, decide, now=now, program=program)
         except Refusal as refusal:
             claim = replace(_claim(operation, head, followed, at=now), refusal=refusal)
-            return _refused(store, operation, claim, again, now=now, zone=zone)
+            return _refused(store, operation, claim, again, now=now, program=program)
     claim = _claim(operation, head, followed, at=now)
     for attempt in range(limits.COMMIT_ATTEMPTS_MAX):
         try:
             store.remember(claim)
         except ClaimTaken as taken:
-            return replay(store, operation, taken.claim, again, now=now, zone=zone)
+            return replay(store, operation, taken.claim, again, now=now, program=program)
         except Contended:
             store.pause(attempt)
             continue
@@ -123,9 +131,9 @@ def commit(
     else:
         raise _unknown()
     try:
-        write(store, booking)
+        write(store, booking, program)
     except Contended:
-        return resume(store, claim, decide, now=now, zone=zone)
+        return resume(store, claim, decide, now=now, program=program)
     return Outcome(booking.record, booking.index, replayed=False)
 
 
@@ -136,7 +144,7 @@ def replay(
     resuming: Callable[[Claim], Decision],
     *,
     now: datetime,
-    zone: ZoneInfo,
+    program: Program,
 ) -> Outcome:
     """The answer of a key that has a claim: its outcome, its refusal raised again, or, if its first caller got no further than
     the claim, what is decided now.
@@ -149,7 +157,7 @@ def replay(
         raise key_reused(operation.key, field="externalId" if operation.basket else "idempotencyKey")
     if claim.refusal is not None:
         raise claim.refusal.again()
-    return resume(store, claim, resuming(claim), now=now, zone=zone)
+    return resume(store, claim, resuming(claim), now=now, program=program)
 
 
 def _completed(store: Store, operation: Operation, *, now: datetime) -> Claim:
@@ -168,7 +176,7 @@ def _completed(store: Store, operation: Operation, *, now: datetime) -> Claim:
     raise _unknown()
 
 
-def resume(store: Store, claim: Claim, decide: Decision, *, now: datetime, zone: ZoneInfo) -> Outcome:
+def resume(store: Store, claim: Claim, decide: Decision, *, now: datetime, program: Program) -> Outcome:
     """Finds the entry of a claimed key, or appends it. From here on only the log decides: a refusal is appended too, as a
     zero-line entry with the key, so that whoever comes later hears the same no."""
     trail = Trail(store, claim)
@@ -177,14 +185,14 @@ def resume(store: Store, claim: Claim, decide: Decision, *, now: datetime, zone:
         if found is not None:
             return _told(found)
         try:
-            booking = book(trail.head, claim.key, decide, now=now, zone=zone)
+            booking = book(trail.head, claim.key, decide, now=now, program=program)
         except OutcomeUnknown:
             # What the decision wanted to read besides the account did not answer: nothing is decided.
             raise
         except Refusal as refusal:
-            booking = book(trail.head, claim.key, _no(refusal), now=now, zone=zone)
+            booking = book(trail.head, claim.key, _no(refusal), now=now, program=program)
         try:
-            write(store, booking)
+            write(store, booking, program)
         except Contended:
             # Contenders spread out; the record that won is read before the next attempt.
             store.pause(attempt)
@@ -193,8 +201,9 @@ def resume(store: Store, claim: Claim, decide: Decision, *, now: datetime, zone:
     raise _unknown()
 
 
-def write(store: Store, booking: Booking) -> None:
-    """Notes what is due, then appends. A note without its record is harmless; a record without its notes cannot be.
+def write(store: Store, booking: Booking, program: Program) -> None:
+    """Notes what is due, then appends, then tells the member what it brought. A note without its record is harmless; a record
+    without its notes cannot be.
 
     Raises `Contended` when the sequence, or something that has to stand beside the record, is taken: deciding again, on what is
     there now, gives the refusal that this stands for.
@@ -210,20 +219,29 @@ def write(store: Store, booking: Booking) -> None:
         store.append(booking.record, replace(plan.beside, records=records) if records else plan.beside)
     except (EndTaken, LookupTaken, ReturnTaken) as taken:
         raise Contended from taken
+    for record in (booking.record, *records):
+        told(store, record, program)
 
 
-def tick(store: Store, account: str, *, now: datetime, zone: ZoneInfo) -> Record | None:
+def told(store: Store, record: Record, program: Program, *, profile: "Profile | None" = None) -> None:
+    """Tells a member what a record that was just written brought them. What the store does not take now, whoever reads the record
+    off the stream gives: the operation has happened."""
+    with suppress(OutcomeUnknown, Contended):
+        notices.tell(store, record, program, profile=profile)
+
+
+def tick(store: Store, account: str, *, now: datetime, program: Program) -> Record | None:
     """Books what time has done to an account by `now`; None when there is nothing to book. One write, without a claim: what
     time does follows from the account itself, so any number of ticks, late, early or at once, book it once."""
     for attempt in range(limits.COMMIT_ATTEMPTS_MAX):
         head = store.head(account, strong=True)
         if head is None:
             return None
-        record = current(head, now, zone)
+        record = current(head, now, program)
         if not record.entries:
             return None
         try:
-            store.note_due(account, sorted(due_days(record.state) - due_days(head.state)))
+            store.note_due(account, sorted(consequences.due(head.state, record.state, record.state, program)))
             store.append(record)
         except Contended:
             store.pause(attempt)
@@ -295,7 +313,7 @@ def _refused(
     resuming: Callable[[Claim], Decision],
     *,
     now: datetime,
-    zone: ZoneInfo,
+    program: Program,
 ) -> Outcome:
     refusal = claim.refusal
     assert refusal is not None
@@ -304,11 +322,11 @@ def _refused(
         known = store.claim(operation.key)
         if known is None or known.is_parked:
             raise refusal
-        return replay(store, operation, known, resuming, now=now, zone=zone)
+        return replay(store, operation, known, resuming, now=now, program=program)
     try:
         store.remember(claim)
     except ClaimTaken as taken:
-        return replay(store, operation, taken.claim, resuming, now=now, zone=zone)
+        return replay(store, operation, taken.claim, resuming, now=now, program=program)
     except Contended as busy:
         raise OutcomeUnknown("The refusal could not be recorded; retry with the same key.") from busy
     raise refusal
@@ -414,41 +432,78 @@ def survivor_of(closed: Record) -> tuple[str, int]:
 # --- booking ----------------------------------------------------------------------------------------------------------
 
 
-def book(head: Record, key: Key | None, decide: Decision, *, now: datetime, zone: ZoneInfo) -> Booking:
+def book(head: Record, key: Key | None, decide: Decision, *, now: datetime, program: Program) -> Booking:
     """The record that follows `head`, with the decided entry in it. Pure, but for what `decide` reads.
 
-    What time has done by itself comes first, as entries of its own; points that are booked after their own expiry expire
-    visibly behind the entry that brought them, and a debt is paid from what came.
+    What time has done by itself comes first, as entries of its own; what an entry brings by the program's rules (a tier, a bonus)
+    comes right behind it; points that are booked after their own expiry expire visibly, and a debt is paid from what came.
     """
-    before = current(head, now, zone)
+    before = current(head, now, program)
     decided = decide(before)
     plan = decided if isinstance(decided, Plan) else Plan((decided,))
     state, entries = before.state, before.entries
     for each in plan.entries:
-        at = max(now, state.at)
-        state = apply(state, each, at=at, zone=zone)
         own = key if each is plan.entries[0] else None
-        entries += (replace(each, at=at, balance_after=state.balance, key=each.key or own),)
-    last, passages = accounts.advance(state, state.at, zone)
+        state, added = booked(state, replace(each, key=each.key or own), program, at=max(now, state.at))
+        entries += added
+    last, passages = accounts.advance(state, state.at, program.zone)
     entries += passed(state, passages)
     record = Record(head.account, head.seq + 1, entries, last, prior=head.hash)
-    return Booking(record, len(before.entries), due_days(last) - due_days(head.state), plan)
+    due = plan.due | consequences.due(head.state, before.state, last, program)
+    return Booking(record, len(before.entries), due, plan)
+
+
+def opening(account: str, entry: Entry, program: Program, *, now: datetime) -> Booking:
+    """The first record of an account, with the entry of its enrollment in it."""
+    nothing = State(at=now)
+    state, entries = booked(nothing, entry, program, at=now)
+    return Booking(
+        Record(account, 1, entries, state), 0, consequences.due(nothing, nothing, state, program), Plan((entry,))
+    )
+
+
+def booked(state: State, entry: Entry, program: Program, *, at: datetime) -> tuple[State, tuple[Entry, ...]]:
+    """The state after an entry and all it brings, and their entries: what a bonus brings comes before the next one."""
+    entry = consequences.known(state, replace(entry, at=at), program, at=at)
+    state = apply(state, entry, at=at, zone=program.zone)
+    entries: tuple[Entry, ...] = (replace(entry, balance_after=state.balance),)
+    if state.status is not Status.ACTIVE or entry.kind is EntryKind.REFUSED:
+        return state, entries
+    better = consequences.rise(state, entry, program, at=at)
+    if better is not None:
+        state, more = booked(state, better, program, at=at)
+        entries += more
+    for moment in program.moments:
+        mark = moments.brought(moment, state, entry)
+        if mark:
+            bonus = consequences.bonus(state, entry, moment, mark, program, at=at)
+            state, more = booked(state, bonus, program, at=at)
+            entries += more
+    return state, entries
 
 
 def apply(state: State, entry: Entry, *, at: datetime, zone: ZoneInfo) -> State:
     """The state after an entry that is booked at `at`, whatever its cause. Asserts that its lines are possible."""
-    after = accounts.fold(state, entry.lines, at=at, lapses_at=entry.lapses_at)
+    after = accounts.fold(state, entry.lines, at=at, lapses_at=entry.lapses_at, rolls=entry.rolls)
+    if entry.qualifies:
+        after = replace(after, qualifying=tiers.counted(after.qualifying, entry.qualifies))
+    if entry.marks:
+        marks = {**after.marks, **dict(entry.marks)}
+        after = replace(after, marks={name: value for name, value in sorted(marks.items()) if value})
     match entry.kind:
+        case EntryKind.TIER:
+            return replace(after, standing=entry.standing)
         case EntryKind.BLOCK:
             return replace(after, status=Status.BLOCKED)
         case EntryKind.UNBLOCK | EntryKind.REOPENING:
             return replace(after, status=Status.ACTIVE)
         case EntryKind.CLOSURE:
-            return replace(after, status=Status.CLOSED)
+            return replace(after, status=Status.CLOSED, standing=None)
         case EntryKind.MERGED:
             return replace(after, status=Status.MERGED)
         case EntryKind.MERGE if entry.peer:
-            return replace(after, merged=(*after.merged, entry.peer[0]))
+            standing = entry.standing or after.standing
+            return replace(after, merged=(*after.merged, entry.peer[0]), standing=standing)
         case EntryKind.UNMERGE if entry.peer:
             return replace(after, merged=tuple(each for each in after.merged if each != entry.peer[0]))
         case EntryKind.TRANSFER_OUT:
@@ -458,13 +513,31 @@ def apply(state: State, entry: Entry, *, at: datetime, zone: ZoneInfo) -> State:
     return after
 
 
-def current(head: Record, now: datetime, zone: ZoneInfo) -> Record:
+def current(head: Record, now: datetime, program: Program) -> Record:
     """The record as a reader must see it at `now`: what time has done since is there, though nobody has booked it yet.
 
     Its extra entries are the ones the next append will book, under the sequence it will have.
     """
-    state, passages = accounts.advance(head.state, now, zone)
-    return Record(head.account, head.seq + 1, passed(head.state, passages), state, prior=head.hash)
+    state, passages = accounts.advance(head.state, now, program.zone)
+    entries = passed(head.state, passages)
+    ladder, standing = program.ladder, head.state.standing
+    # A merged account stands still: its log ends with the merge.
+    if ladder is not None and standing is not None and head.state.status is not Status.MERGED:
+        reviews = tiers.reviewed(ladder, head.state, now, program.zone)
+        if reviews:
+            entries = _in_time(entries, reviews, head.state.balance)
+            state = replace(state, standing=reviews[-1].standing, at=entries[-1].at)
+    return Record(head.account, head.seq + 1, entries, state, prior=head.hash)
+
+
+def _in_time(entries: tuple[Entry, ...], reviews: Iterable[Entry], balance: int) -> tuple[Entry, ...]:
+    """Reviews of a tier among what else time did. At one instant points go first."""
+    merged: list[Entry] = []
+    for entry in sorted((*entries, *reviews), key=lambda each: each.at):
+        if entry.kind is not EntryKind.TIER:
+            balance = entry.balance_after
+        merged.append(replace(entry, balance_after=balance))
+    return tuple(merged)
 
 
 def passed(state: State, passages: Iterable[accounts.Passage]) -> tuple[Entry, ...]:
@@ -484,10 +557,3 @@ def passed(state: State, passages: Iterable[accounts.Passage]) -> tuple[Entry, .
             )
         )
     return tuple(entries)
-
-
-def due_days(state: State) -> frozenset[int]:
-    """The days on which something happens to the account: a bucket expires, held or not, a pending one matures."""
-    expiring = {*state.buckets, *(day for hold in state.holds.values() for day in hold.buckets)}
-    pending = {day for both in state.pending for day in both}
-    return frozenset(day for day in expiring | pending if DEBT < day < days.NEVER)

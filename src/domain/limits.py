@@ -34,6 +34,16 @@ RETURNS_PARKED_MAX = 10
 # Returns of one purchase: each is read by the next one.
 RETURNS_MAX = 200
 
+# Periods in which something counts towards a tier. The months of a rolling year decide until the grace after it is over: twelve,
+# and seven that a grace touches; and the one into which a till's clock may run ahead.
+QUALIFYING_PERIODS_MAX = 20
+# The longest time a tier lasts beyond its period: half a year, or it would outlast the next period's decision by too much.
+TIER_GRACE_DAYS_MAX = 180
+# A tier that staff give for longer than this is meant for ever.
+TIER_DAYS_AHEAD_MAX = 36_525
+# Steps of a ladder of tiers: no program of the field has more than ten.
+TIERS_MAX = 10
+
 # --- texts (characters) ------------------------------------------------------------------------------------------------
 
 # Keys are part of a DynamoDB key (2,048 bytes at most); four bytes a character and the prefixes fit.
@@ -64,11 +74,36 @@ PROGRAMS_KEPT_MAX = 20
 # A program is one item, and an item holds at most 400 KB (AWS limit), names and keys included.
 PROGRAM_BYTES_MAX = 380_000
 
+# Dates of a year on which points expire.
+EXPIRY_DATES_MAX = 12
+# Reminders of one expiry day: more would be noise.
+REMINDER_STAGES_MAX = 6
+# A few sentences on a phone's screen.
+NOTICE_TEXT_LENGTH_MAX = 1_000
+
 # --- reading -----------------------------------------------------------------------------------------------------------
 
 ENTRIES_PAGE_DEFAULT = 10
 ENTRIES_PAGE_MAX = 100
 REWARDS_PAGE_MAX = 100
+
+# --- notices -----------------------------------------------------------------------------------------------------------
+
+# What a member was told can be read again for a year.
+NOTICE_RETENTION = timedelta(days=365)
+# Notices marked as read in one call, each with a read and a write of its own; and how many are looked at to count the unread.
+NOTICES_READ_MAX = 50
+NOTICES_COUNTED_MAX = 100
+# What a notice is about, within its key: an expiry, or an entry by its sequence and index, or a moment's id.
+NOTICE_ABOUT_LENGTH_MAX = 96
+# Records read back for the summary of a month, in pages of `RESUME_PAGE`: nobody shops a thousand times a month, and whoever's
+# account moved more often is a test, and told nothing.
+SUMMARY_PAGES_MAX = 20
+# How far ahead a monthly look at everybody notes what will be due, so that rules published meanwhile reach old members: until the
+# next look, and some days more.
+LOOK_AHEAD_DAYS = 40
+# Nobody older is known to be alive.
+BIRTH_AGE_YEARS_MAX = 125
 
 # --- committing --------------------------------------------------------------------------------------------------------
 
@@ -91,6 +126,48 @@ CLAIM_RETENTION = timedelta(days=35)
 LOOKUP_RETENTION = timedelta(days=1)
 # A due row outlives its day long enough for whoever comes late to read it.
 DUE_RETENTION = timedelta(days=60)
+
+# --- scheduled jobs ----------------------------------------------------------------------------------------------------
+
+# Accounts of one message to the visitors: some 3 KB, and some seconds of work that are done again when one of them fails.
+TURN_ACCOUNTS_MAX = 100
+# Messages of one call to a queue (AWS limit), and calls for one message before whoever sends it gives up and begins anew.
+MESSAGES_A_CALL_MAX = 10
+MESSAGE_CALLS_MAX = 5
+# The longest that a queue holds a message back (AWS limit): so often a turn that came in quiet hours is looked at.
+MESSAGE_DELAY_MAX = timedelta(minutes=15)
+# How often a message is delivered before it goes to the queue of failures; template.yaml says the same of each queue.
+DELIVERIES_MAX = 5
+# Accounts are named by ULIDs of 26 characters.
+ACCOUNT_LENGTH_MAX = 64
+
+# --- the sandbox's clock -----------------------------------------------------------------------------------------------
+
+# One turn of the clock: ten years of days take an hour or two. And all of them together stay within what a date can be.
+CLOCK_ADVANCE_MAX = timedelta(days=3_660)
+CLOCK_YEAR_MAX = 2_999
+# A duration such as P1Y2M10DT2H30M; a longer text is none.
+DURATION_LENGTH_MAX = 64
+# A job writes how far it is once a second, and a run of it is killed after five minutes: one that has not for this long is not
+# running, and may be started again or replaced.
+JOB_SILENCE_MAX = timedelta(minutes=6)
+JOB_PROGRESS_MIN = timedelta(seconds=1)
+# Attempts to set a clock that somebody else is setting: one job at a time turns it, and few of its runs overlap.
+CLOCK_ATTEMPTS_MAX = 5
+
+# --- announcing --------------------------------------------------------------------------------------------------------
+
+# Events of one PutEvents call, and what they may come to together in bytes (AWS limits).
+EVENTS_A_CALL_MAX = 10
+EVENT_CALL_BYTES_MAX = 256 * 1024
+# Calls that are on their way at once: a call takes some 30 ms, and a shard of the stream brings up to 1,000 records a second.
+EVENT_CALLS_AT_ONCE_MAX = 8
+# Rounds in which nothing at all got through: with the pauses between them, longer than any throttle of a healthy bus.
+EVENT_ROUNDS_IN_VAIN_MAX = 20
+# Accounts whose events are published again side by side: with a page of records each, some megabytes.
+REPUBLISH_ACCOUNTS_MAX = 50
+# Shards of a stack (template.yaml says the same of its parameter).
+SHARDS_MAX = 1_024
 
 assert AMOUNT_MINOR_MAX < POINTS_MAX
 assert ADJUSTMENT_POINTS_MAX < POINTS_MAX

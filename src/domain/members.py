@@ -1,13 +1,16 @@
 """Members: who they are, how they are found, and how they join."""
 
 import re
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 
-from domain import ledger, limits
+from domain import days, ledger, limits, moments
 from domain.access import Actor, Permission, Role
-from domain.accounts import State
-from domain.entries import Claim, Entry, EntryKind, Key, Record, caller_key
+from domain.entries import Claim, Entry, EntryKind, Key, caller_key
+from domain.moments import Birthday, On
+from domain.notices import Consent
+from domain.programs import Program
 from domain.refusals import (
     IdempotencyKeyReused,
     InvalidText,
@@ -31,6 +34,14 @@ class InvalidPhone(Refusal):
     """The text is not a phone number in international form (+, country code, number)."""
 
 
+class InvalidBirthday(Refusal):
+    """There is no such date, or nobody can have been born on it."""
+
+
+class ConsentRepeated(Refusal):
+    """A kind of consent is answered twice in one call."""
+
+
 class AlreadyEnrolled(Refusal):
     """A member with this contact, external id, card or login exists; `field` says which one it is."""
 
@@ -50,6 +61,7 @@ class Profile:
     """All personal data of a member; it stands nowhere else, so it can be erased in one place.
 
     `login` is the value of the member's `subject` look-up, if they enrolled themselves: who gives it up must know it.
+    `consents` are the answers they gave; what is not there was not answered.
     """
 
     enrolled_at: datetime
@@ -59,6 +71,8 @@ class Profile:
     phone: str | None = None
     card_number: str | None = None
     login: str | None = None
+    birthday: Birthday | None = None
+    consents: Mapping[Consent, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +91,11 @@ _PHONE_FILL = re.compile(r"[\s().-]")
 _PHONE = re.compile(rf"\+[1-9][0-9]{{{limits.PHONE_DIGITS_MIN - 1},{limits.PHONE_DIGITS_MAX - 1}}}")
 
 ENROLL_REFUSALS: tuple[type[Refusal], ...] = (
+    ConsentRepeated,
     InvalidText,
     InvalidEmail,
     InvalidPhone,
+    InvalidBirthday,
     ContactMissing,
     IdempotencyKeyReused,
     AlreadyEnrolled,
@@ -88,6 +104,7 @@ ENROLL_REFUSALS: tuple[type[Refusal], ...] = (
 
 def enroll(
     store: Store,
+    program: Program,
     *,
     actor: Actor,
     idempotency_key: str,
@@ -97,11 +114,12 @@ def enroll(
 ) -> Enrolled:
     """Makes a member with an empty points account named `account`; a member's own token is linked to it.
 
-    Refuses, in this order: `InvalidText` for a malformed key or text, `InvalidEmail`, `InvalidPhone`, `ContactMissing`,
-    `IdempotencyKeyReused`, `AlreadyEnrolled`, `OutcomeUnknown`.
+    Refuses, after `ConsentRepeated` (`answers`), in this order: `InvalidText` for a malformed key or text, `InvalidEmail`,
+    `InvalidPhone`, `InvalidBirthday`, `ContactMissing`, `IdempotencyKeyReused`, `AlreadyEnrolled`, `OutcomeUnknown`.
     """
     key = caller_key(actor.id, key_text(idempotency_key))
-    profile = checked(profile)
+    today = days.day_of(now, program.zone)
+    profile = checked(profile, today=today)
     if not lookups_of(profile):
         raise ContactMissing("Give an email, a phone, a card number or an external id.", field=("input",))
     if actor.role is Role.MEMBER:
@@ -111,19 +129,30 @@ def enroll(
         account=account,
         seq_seen=0,
         fingerprint=ledger.fingerprint(
-            store, "memberEnroll", profile.name, profile.external_id, profile.email, profile.phone, profile.card_number
+            store,
+            "memberEnroll",
+            profile.name,
+            profile.external_id,
+            profile.email,
+            profile.phone,
+            profile.card_number,
+            *told_of_birthday(profile.birthday),
+            *told_of_consents(profile.consents),
         ),
         at=now,
         expires_at=now + limits.CLAIM_RETENTION,
     )
-    state = State(at=now)
     entry = Entry(kind=EntryKind.ENROLLMENT, at=now, lines=(), balance_after=0, key=key, actor=actor.id)
-    record = Record(account, 1, (entry,), state)
+    opening = ledger.opening(account, entry, program, now=now)
     if actor.account is not None and store.head(actor.account, strong=True) is not None:
         return _refused(store, claim, subject_of(actor))
+    due = opening.due | birthdays_due(profile.birthday, program, today=today)
+    if due:
+        store.note_due(account, sorted(due))
+    profile = replace(profile, enrolled_at=now)
     for attempt in range(limits.COMMIT_ATTEMPTS_MAX):
         try:
-            store.enroll(claim, record, replace(profile, enrolled_at=now), lookups_of(profile))
+            store.enroll(claim, opening.record, profile, lookups_of(profile))
         except ClaimTaken as taken:
             return _replayed(taken.claim, claim)
         except LookupTaken as taken:
@@ -131,6 +160,7 @@ def enroll(
         except Contended:
             store.pause(attempt)
             continue
+        ledger.told(store, opening.record, program, profile=profile)
         return Enrolled(account, replayed=False)
     raise OutcomeUnknown("The store is too busy; whether this happened is unknown. Retry with the same key.")
 
@@ -216,11 +246,12 @@ def key_text(value: str, *, field: tuple[str, ...] = ("input", "idempotencyKey")
     return require_text(value, field=field, length_max=limits.KEY_LENGTH_MAX)
 
 
-def checked(profile: Profile) -> Profile:
-    """The profile as it is stored. Refuses `InvalidText`, `InvalidEmail`, `InvalidPhone`."""
+def checked(profile: Profile, *, today: int) -> Profile:
+    """The profile as it is stored from day `today` on. Refuses `InvalidText`, `InvalidEmail`, `InvalidPhone`,
+    `InvalidBirthday`."""
     name, external, card = profile.name, profile.external_id, profile.card_number
     id_max = limits.EXTERNAL_ID_LENGTH_MAX
-    return replace(
+    profile = replace(
         profile,
         name=None if name is None else require_text(name, field=("input", "name"), length_max=limits.NAME_LENGTH_MAX),
         external_id=None
@@ -230,6 +261,35 @@ def checked(profile: Profile) -> Profile:
         email=None if profile.email is None else _email(profile.email, field=("input", "email")),
         phone=None if profile.phone is None else _phone(profile.phone, field=("input", "phone")),
     )
+    birthday = None if profile.birthday is None else _birthday(profile.birthday, today, field=("input", "birthday"))
+    return replace(profile, birthday=birthday)
+
+
+def answers(given: Iterable[tuple[Consent, bool | None]]) -> dict[Consent, bool | None]:
+    """Answers by their kind; None takes one back. Refuses `ConsentRepeated`."""
+    found: dict[Consent, bool | None] = {}
+    for consent, answer in given:
+        if consent in found:
+            raise ConsentRepeated(f"{consent.name} is answered twice.", field=("input", "consents"))
+        found[consent] = answer
+    return found
+
+
+def birthdays_due(birthday: Birthday | None, program: Program, *, today: int) -> frozenset[int]:
+    """The day that gets a due row when a birthday was told on day `today`: that day itself, or the next one it is on."""
+    if birthday is None or not any(moment.on is On.BIRTHDAY for moment in program.moments):
+        return frozenset()
+    return frozenset({moments.upcoming(birthday.yearly, today - 1)})
+
+
+def told_of_birthday(birthday: Birthday | None) -> tuple[object, ...]:
+    """What a fingerprint says of a birthday: the date as it was told, not when it was."""
+    return () if birthday is None else (("birthday", birthday.month, birthday.day, birthday.year),)
+
+
+def told_of_consents(consents: Mapping[Consent, bool | None]) -> tuple[object, ...]:
+    """What a fingerprint says of answers."""
+    return tuple((each.value, consents[each]) for each in Consent if each in consents)
 
 
 def lookups_of(profile: Profile) -> tuple[Lookup, ...]:
@@ -286,6 +346,21 @@ def _phone(value: str, *, field: tuple[str, ...]) -> str:
     if not _PHONE.fullmatch(text):
         raise InvalidPhone("Give the number in international form, for example +15551234567.", field=field)
     return text
+
+
+def _birthday(birthday: Birthday, today: int, *, field: tuple[str, ...]) -> Birthday:
+    """A birthday as it becomes known on day `today`: 29 February is a date of every year, a year must have the day."""
+    on = days.date_of(today)
+    try:
+        # Of a year that has every date, where none was told.
+        born = date(2_000 if birthday.year is None else birthday.year, birthday.month, birthday.day)
+    except (OverflowError, ValueError):
+        raise InvalidBirthday("There is no such date.", field=field) from None
+    if birthday.year is not None and not (on.year - limits.BIRTH_AGE_YEARS_MAX <= birthday.year and born <= on):
+        raise InvalidBirthday(
+            f"A birthday lies within the last {limits.BIRTH_AGE_YEARS_MAX} years.", field=(*field, "year")
+        )
+    return replace(birthday, known=today)
 
 
 def _replayed(existing: Claim, claim: Claim) -> Enrolled:

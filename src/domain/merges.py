@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from domain import accounts, days, ledger, limits, members, notes
+from domain import accounts, days, expiry, ledger, limits, members, moments, notes, tiers
 from domain.access import Actor
-from domain.accounts import DEBT, Line, State, Status
+from domain.accounts import DEBT, ROLLING, Line, State, Status
 from domain.entries import Entry, EntryKind, Explanation, Key, Record, caller_key
 from domain.ledger import Operation, Outcome, Plan
 from domain.members import InvalidEmail, InvalidPhone, Lookup
@@ -129,7 +129,7 @@ def merge(
         head = ledger.known_head(store, ending, strong=True)
         if head.account == before.account:
             raise MergeWithSelf("They are the same member already.", field=_DUPLICATE)
-        there = ledger.current(head, now, program.zone)
+        there = ledger.current(head, now, program)
         for require in (accounts.require_open, accounts.require_active, _require_unheld):
             require(before.state, field=_SURVIVOR)
             require(there.state, field=_DUPLICATE)
@@ -147,7 +147,7 @@ def merge(
                 now=now,
             )
 
-        closing = ledger.book(head, None, close, now=now, zone=program.zone)
+        closing = ledger.book(head, None, close, now=now, program=program)
         # The search for a key goes on in the survivor after this record (`ledger.Trail`): nothing may follow the closing entry.
         closed = closing.record.entries[-1]
         assert closed.kind is EntryKind.MERGED
@@ -159,9 +159,21 @@ def merge(
             reason=reason,
             now=now,
         )
+        merged = replace(
+            merged,
+            rolls=expiry.later(before.state.rolling, there.state.rolling),
+            qualifies=tuple(there.state.qualifying.items()),
+            marks=_joined_marks(before.state, there.state),
+            standing=tiers.better(program.ladder, before.state.standing, there.state.standing),
+        )
+        if program.ladder is not None and merged.standing != before.state.standing:
+            # What the merge brings of a tier is told with what it brings of points.
+            merged = replace(
+                merged, explanation=(*merged.explanation, tiers.explained(program.ladder, merged.standing))
+            )
         return replace(notes.planned(merged, kept), others=(closing,))
 
-    return ledger.commit(store, operation, decide, now=now, zone=program.zone)
+    return ledger.commit(store, operation, decide, now=now, program=program)
 
 
 def unmerge(
@@ -220,10 +232,15 @@ def unmerge(
         def reopen(last: Record) -> Entry:
             lines = _put(last.state, taken, today=_today(last.state, program, now))
             peer = (before.account, before.seq)
-            return _entry(EntryKind.REOPENING, lines, peer, actor=actor, reason=reason, now=now)
+            reopened = _entry(EntryKind.REOPENING, lines, peer, actor=actor, reason=reason, now=now)
+            return replace(
+                reopened, rolls=before.state.rolling if any(line.expires == ROLLING for line in lines) else None
+            )
 
-        taken = _left_of(merged, before.state, today=_today(before.state, program, now))
-        reopening = ledger.book(closed, None, reopen, now=now, zone=program.zone)
+        taken = _left_of(
+            _unsilenced(store, merged, before.account, seq), before.state, today=_today(before.state, program, now)
+        )
+        reopening = ledger.book(closed, None, reopen, now=now, program=program)
         undone = _entry(
             EntryKind.UNMERGE,
             taken,
@@ -233,9 +250,17 @@ def unmerge(
             reason=reason,
             now=now,
         )
-        return replace(notes.planned(replace(undone, cause=(seq, index)), kept), others=(reopening,))
+        undone = replace(
+            undone,
+            cause=(seq, index),
+            qualifies=tuple((period, -amount) for period, amount in merged.qualifies),
+            marks=_parted_marks(before.state, closed.state),
+        )
+        plan = notes.planned(undone, kept)
+        tier = _tier_without(store, program, before.state, undone, closed=closed, now=now)
+        return replace(plan, entries=(*plan.entries, *tier), others=(reopening,))
 
-    return ledger.commit(store, operation, decide, now=now, zone=program.zone)
+    return ledger.commit(store, operation, decide, now=now, program=program)
 
 
 def _ending(store: Store, *, actor: Actor, by: Lookup, key: Key) -> str | None:
@@ -271,6 +296,49 @@ def _count_merged(store: Store, state: State) -> int:
     return count
 
 
+def _joined_marks(state: State, other: State) -> tuple[tuple[str, int], ...]:
+    """The marks that change when `other` becomes part of an account: who joined first joined then, who was active last was, what
+    one of them had they had, and what was counted is added up."""
+    marks = {}
+    for name, theirs in other.marks.items():
+        own = state.marks.get(name, 0)
+        match name:
+            case tiers.JOINED:
+                marks[name] = min(own or theirs, theirs)
+            case _ if name in _ADDED_UP:
+                marks[name] = own + theirs
+            case _:
+                marks[name] = max(own, theirs)
+    return tuple(sorted((name, value) for name, value in marks.items() if value != state.marks.get(name, 0)))
+
+
+# Marks that a merge adds up. Its undoing takes apart what counts towards a tier; who was the third to buy stays so.
+_ADDED_UP = frozenset({*tiers.LIFETIME.values(), moments.PURCHASES})
+
+
+def _parted_marks(state: State, other: State) -> tuple[tuple[str, int], ...]:
+    """The marks that change when `other` is an account of its own again."""
+    marks = {name: max(state.marks.get(name, 0) - other.marks.get(name, 0), 0) for name in tiers.LIFETIME.values()}
+    return tuple(sorted((name, value) for name, value in marks.items() if value != state.marks.get(name, 0)))
+
+
+def _tier_without(
+    store: Store, program: Program, state: State, undone: Entry, *, closed: Record, now: datetime
+) -> tuple[Entry, ...]:
+    """The entry of the survivor's own tier, if the merge had brought it a better one and it still is that one."""
+    ladder = program.ladder
+    if ladder is None or state.standing is None:
+        return ()
+    survivor, seq = ledger.survivor_of(closed)
+    # A survivor had joined before, so there is a record before the merge.
+    before, merge = store.records_after(survivor, seq - 2, limit=2)
+    own = ledger.current(before, merge.state.at, program).state.standing
+    at = max(now, state.at)
+    left = ledger.apply(state, undone, at=at, zone=program.zone)
+    back = tiers.unmerged(ladder, left, own, with_merge=merge.state.standing, now=at, zone=program.zone)
+    return (back,) if back else ()
+
+
 def _merge_of(store: Store, closed: Record) -> tuple[Entry, int]:
     """The survivor's entry of a merge, and its index in its record."""
     survivor, seq = ledger.survivor_of(closed)
@@ -280,6 +348,23 @@ def _merge_of(store: Store, closed: Record) -> tuple[Entry, int]:
         index for index, entry in enumerate(record.entries) if entry.kind is EntryKind.MERGE and entry.peer == peer
     )
     return record.entries[index], index
+
+
+def _unsilenced(store: Store, merged: Entry, survivor: str, seq: int) -> Entry:
+    """A merge without the points of the rolling bucket, if a silence has taken them since: what is in the bucket now was earned
+    later, and is the survivor's own."""
+    if not any(line.expires == ROLLING for line in merged.lines):
+        return merged
+    for _ in range(limits.RESUME_PAGES_MAX):
+        page = store.records_after(survivor, seq, limit=limits.RESUME_PAGE)
+        for record in page:
+            for entry in record.entries:
+                if entry.kind is EntryKind.EXPIRY and any(line.expires == ROLLING for line in entry.lines):
+                    return replace(merged, lines=tuple(line for line in merged.lines if line.expires != ROLLING))
+        if len(page) < limits.RESUME_PAGE:
+            break
+        seq = page[-1].seq
+    return merged
 
 
 def _put(state: State, taken: Iterable[Line], *, today: int) -> tuple[Line, ...]:

@@ -1,14 +1,25 @@
 """Profiles: a member's personal data changes, and the ways they are found by change with it."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
-from domain import accounts, ledger, members
+from domain import accounts, days, ledger, members
 from domain.access import Actor, Permission
 from domain.entries import Entry, EntryKind, Explanation, Record, caller_key
 from domain.ledger import Operation, Outcome, Plan
-from domain.members import AlreadyEnrolled, InvalidEmail, InvalidPhone, Lookup, Profile
+from domain.members import (
+    AlreadyEnrolled,
+    ConsentRepeated,
+    InvalidBirthday,
+    InvalidEmail,
+    InvalidPhone,
+    Lookup,
+    Profile,
+)
+from domain.moments import Birthday
+from domain.notices import Consent
 from domain.programs import Program
 from domain.refusals import (
     IdempotencyKeyReused,
@@ -33,9 +44,11 @@ class LastContact(Refusal):
 
 
 UPDATE_REFUSALS: tuple[type[Refusal], ...] = (
+    ConsentRepeated,
     InvalidText,
     InvalidEmail,
     InvalidPhone,
+    InvalidBirthday,
     FieldReserved,
     MemberNotFound,
     IdempotencyKeyReused,
@@ -53,8 +66,39 @@ FIELDS = {
     "card_number": "cardNumber",
     "external_id": "externalId",
 }
+# What else entries tell of: the birthday and the answers are no texts.
+_TOLD = {**FIELDS, "birthday": "birthday", "consents": "consents"}
 # A till credits whoever has the card or the id it reads: both are a matter between the shop and its own systems.
 _RESERVED = ("card_number", "external_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What to change in a profile. `texts` are texts by their names in `FIELDS`; None clears one, and what is not named stays.
+
+    `birthday` is changed when `has_birthday`, None clears it. `consents` are answers; None takes one back, and what is not there
+    stays.
+    """
+
+    texts: Mapping[str, Any] = field(default_factory=dict)
+    birthday: Birthday | None = None
+    has_birthday: bool = False
+    consents: Mapping[Consent, bool | None] = field(default_factory=dict)
+
+    def of(self, profile: Profile) -> Profile:
+        """The profile after them."""
+        answers = {**profile.consents, **self.consents}
+        after = replace(
+            profile,
+            **self.texts,
+            consents={each: given for each in Consent if (given := answers.get(each)) is not None},
+        )
+        if not self.has_birthday:
+            return after
+        known, told = profile.birthday, self.birthday
+        # Who tells it again has told it before.
+        is_same = known is not None and told is not None and replace(told, known=known.known) == known
+        return replace(after, birthday=known if is_same else told)
 
 
 def update(
@@ -64,25 +108,29 @@ def update(
     actor: Actor,
     idempotency_key: str,
     member: Lookup | None,
-    changes: Mapping[str, str | None],
+    changes: Changes,
     reason: str | None,
     now: datetime,
 ) -> Outcome:
-    """Changes the fields of the profile that `changes` names (see `FIELDS`); None clears one. What is not named stays.
+    """Makes the changes in a profile.
 
     Contacts, card and external id that are given up can be taken by others at once; those gained are this member's from the
     same moment on. The entry says which fields changed and never what they were or are; one that changes nothing says so.
     Where the account was merged, this is about the account it lives on in; look-ups of the merged one are not free.
 
-    `member` is left out by members. Refuses, in this order: `InvalidText`, `InvalidEmail`, `InvalidPhone`, `FieldReserved`,
-    `MemberNotFound`, `IdempotencyKeyReused`, `MemberClosed`, `MemberBlocked` (for members themselves), `LastContact`,
-    `AlreadyEnrolled`, `OutcomeUnknown`.
+    A birthday that is new gets a due row, for today or for the next day it is on.
+
+    `member` is left out by members. Refuses, after `ConsentRepeated` (`members.answers`), in this order: `InvalidText`,
+    `InvalidEmail`, `InvalidPhone`, `InvalidBirthday`, `FieldReserved`, `MemberNotFound`, `IdempotencyKeyReused`, `MemberClosed`,
+    `MemberBlocked` (for members themselves), `LastContact`, `AlreadyEnrolled`, `OutcomeUnknown`.
     """
-    assert changes.keys() <= FIELDS.keys()
+    assert changes.texts.keys() <= FIELDS.keys()
     key = caller_key(actor.id, members.key_text(idempotency_key))
     reason = None if reason is None else require_reason(reason)
-    wanted = members.checked(_profile_of(changes, now))
-    changed = {name: getattr(wanted, name) for name in FIELDS if name in changes}
+    today = days.day_of(now, program.zone)
+    wanted = members.checked(_profile_of(changes, now), today=today)
+    changed = {name: getattr(wanted, name) for name in FIELDS if name in changes.texts}
+    changes = replace(changes, texts=changed, birthday=wanted.birthday)
     is_own = not actor.may(Permission.MEMBERS_UPDATE)
     for name in _RESERVED:
         if is_own and name in changed:
@@ -99,6 +147,8 @@ def update(
             (member.kind, member.value) if member else ("own", account),
             list(changed.items()),
             reason,
+            *((members.told_of_birthday(changes.birthday) or ("no birthday",)) if changes.has_birthday else ()),
+            *members.told_of_consents(changes.consents),
         ),
     )
 
@@ -109,20 +159,22 @@ def update(
         home = store.home(before.account, entries=0, strong=True)
         assert home is not None
         assert home.profile is not None
-        update = _update(store, before.account, home.profile, replace(home.profile, **changed))
-        names = [name for name in FIELDS if getattr(home.profile, name) != getattr(update.profile, name)]
+        old = home.profile
+        update = _update(store, before.account, old, changes.of(old))
+        names = [name for name in _TOLD if getattr(old, name) != getattr(update.profile, name)]
         entry = Entry(
             kind=EntryKind.UPDATE,
             at=now,
             lines=(),
             balance_after=0,
-            explanation=tuple(Explanation(f"changed:{FIELDS[name]}", 0) for name in names),
+            explanation=tuple(Explanation(f"changed:{_TOLD[name]}", 0) for name in names),
             actor=actor.id,
             reason=reason,
         )
-        return Plan((entry,), beside=Beside(update=update) if names else NOTHING)
+        due = members.birthdays_due(update.profile.birthday if "birthday" in names else None, program, today=today)
+        return Plan((entry,), beside=Beside(update=update) if names else NOTHING, due=due)
 
-    return ledger.commit(store, operation, decide, now=now, zone=program.zone)
+    return ledger.commit(store, operation, decide, now=now, program=program)
 
 
 def _update(store: Store, account: str, old: Profile, new: Profile) -> Update:
@@ -137,12 +189,5 @@ def _update(store: Store, account: str, old: Profile, new: Profile) -> Update:
     return Update(account, new, gained, given_up=tuple(lookup for lookup in before if lookup not in after))
 
 
-def _profile_of(changes: Mapping[str, str | None], now: datetime) -> Profile:
-    return Profile(
-        enrolled_at=now,
-        name=changes.get("name"),
-        external_id=changes.get("external_id"),
-        email=changes.get("email"),
-        phone=changes.get("phone"),
-        card_number=changes.get("card_number"),
-    )
+def _profile_of(changes: Changes, now: datetime) -> Profile:
+    return replace(Profile(enrolled_at=now, birthday=changes.birthday), **changes.texts)

@@ -1,20 +1,19 @@
 """The program as data: terms, places and rewards. Every published version is immutable; what was earned keeps its terms."""
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from domain import limits
-from domain.days import Expiry, Rounding
-from domain.refusals import Refusal
-
-
-class InvalidProgram(Refusal):
-    """A program document that cannot be published; `field` is the path in it."""
+from domain import days, expiry, jurisdictions, limits, moments, notices, tiers
+from domain.documents import InvalidProgram, Reader
+from domain.expiry import Expiry
+from domain.jurisdictions import Jurisdiction
+from domain.moments import Moment
+from domain.notices import NoticeRules
+from domain.tiers import Ladder
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +35,23 @@ class ReturnPolicy(Enum):
     DEBT = "debt"
 
 
+class Activity(Enum):
+    """What counts as an activity of a member: it keeps points alive that expire by inactivity, and ends a silence."""
+
+    PURCHASE = "purchase"
+    REDEMPTION = "redemption"
+    # Points given to another member.
+    GIFT = "gift"
+
+
+@dataclass(frozen=True, slots=True)
+class Comeback:
+    """What a purchase earns after at least `days` without an activity, in percent of what it earns otherwise."""
+
+    days: int
+    percent: int
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """How points are earned, when they can be spent, when they expire and what a return takes back.
@@ -48,6 +64,7 @@ class Terms:
     expiry: Expiry
     pending_days: int = 0
     returns: ReturnPolicy = ReturnPolicy.DEBT
+    comeback: Comeback | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +103,15 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Reward:
-    """Something to redeem for `cost` points. `version` is the program version that last changed it."""
+    """Something to redeem for `cost` points. `version` is the program version that last changed it; `available_from` the first
+    day on which everybody may redeem it, 0 if it always was."""
 
     id: str
     version: int
     name: str
     cost: int
     description: str = ""
+    available_from: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,64 +128,111 @@ class Program:
     holds: HoldRules = field(default_factory=HoldRules)
     transfers: TransferRules = field(default_factory=TransferRules)
     windows: Windows = field(default_factory=Windows)
+    activities: frozenset[Activity] = frozenset({Activity.PURCHASE, Activity.REDEMPTION})
+    ladder: Ladder | None = None
+    moments: tuple[Moment, ...] = ()
+    notices: NoticeRules = field(default_factory=NoticeRules)
+    jurisdictions: tuple[Jurisdiction, ...] = ()
 
     def reward(self, reward_id: str) -> Reward | None:
         """The reward in force under this id."""
         return next((reward for reward in self.rewards if reward.id == reward_id), None)
 
-
-_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-_CURRENCY = re.compile(r"[A-Z]{3}")
-_UNITS = (1, 10, 100, 1_000, 10_000)  # minor units in a whole one, by the exponents of ISO 4217
-_MISSING = object()
-T = TypeVar("T")
+    def moment(self, moment_id: str) -> Moment | None:
+        """The moment in force under this id."""
+        return next((moment for moment in self.moments if moment.id == moment_id), None)
 
 
 def parse(document: Mapping[str, Any], *, version: int) -> Program:
     """The program a document describes, as version `version`. Refuses `InvalidProgram` with the path of the first fault."""
-    top = _Reader(document, ())
+    top = Reader(document, ())
     name = top.text("name", limits.NAME_LENGTH_MAX)
     zone = top.zone("timezone")
     currencies = top.currencies("currencies")
     places = top.readers("locations")
     locations = tuple(Location(place.id("id"), place.text("name", limits.NAME_LENGTH_MAX)) for place in places)
-    earning, expiry, pending = top.reader("earning"), top.reader("expiry"), top.reader("pending", default={})
-    returns, holding, giving, windows = (
-        top.reader(each, default={}) for each in ("returns", "holds", "transfers", "windows")
+    earning, expiring, pending = top.reader("earning"), top.reader("expiry"), top.reader("pending", default={})
+    returns, holding, giving, windows, noticing = (
+        top.reader(each, default={}) for each in ("returns", "holds", "transfers", "windows", "notices")
     )
     terms = Terms(
         version=version,
         earning=EarningRule(earning.id("id"), earning.whole("points", 0, 1_000)),
-        expiry=Expiry(
-            months=expiry.whole("months", 0, 1_200, default=0),
-            days=expiry.whole("days", 0, 36_500, default=0),
-            rounding=expiry.choice("rounding", {each.name.lower(): each for each in Rounding}, default="month"),
-        ),
+        expiry=expiry.parse(expiring),
         pending_days=pending.whole("days", 0, 365, default=0),
         returns=returns.choice("policy", {each.value: each for each in ReturnPolicy}, default=_RETURNS),
+        comeback=_comeback(earning),
     )
+    activities = top.choices("activities", {each.value: each for each in Activity}, default=_ACTIVITIES)
+    ladder = tiers.parse(top.reader("tiers")) if top.has("tiers") else None
+    rules = moments.parse(top.readers("moments"), has_tiers=ladder is not None)
+    told = notices.parse(noticing)
+    places_of_law = top.choices("jurisdictions", {each.value: each for each in Jurisdiction}, default=())
     rewards = tuple(parse_reward(reward.values, version=version, path=reward.path) for reward in top.readers("rewards"))
     for what, ids in (("locations", [each.id for each in locations]), ("rewards", [each.id for each in rewards])):
         if len(set(ids)) < len(ids):
             raise InvalidProgram(f"Two {what} have the same id.", field=(what,))
     holds, transfers, undone = _holds(holding), _transfers(giving), _windows(windows)
-    for rest in (top, earning, expiry, pending, returns, holding, giving, windows, *places):
+    for rest in (top, earning, expiring, pending, returns, holding, giving, windows, noticing, *places):
         rest.finish()
-    return Program(version, name, zone, currencies, locations, terms, rewards, holds, transfers, undone)
+    return Program(
+        version,
+        name,
+        zone,
+        currencies,
+        locations,
+        terms,
+        rewards,
+        holds,
+        transfers,
+        undone,
+        frozenset(activities),
+        ladder,
+        rules,
+        told,
+        places_of_law,
+    )
+
+
+def publishable(program: Program) -> Program:
+    """The program, if it may be published; what was published once stays in force, whatever is found out later. Refuses
+    `InvalidProgram` for what its jurisdictions do not allow."""
+    jurisdictions.require(program)
+    return program
+
+
+def warnings(program: Program) -> list[str]:
+    """What whoever publishes the program should know, a sentence each."""
+    found = jurisdictions.warnings(program)
+    tiers_with_gifts = program.ladder.tiers if program.ladder else ()
+    has_birthday = any(moment.on is moments.On.BIRTHDAY for moment in program.moments)
+    if not has_birthday and any(tier.benefits.birthday_points for tier in tiers_with_gifts):
+        found.append("A tier has birthday_points, and no moment on birthdays gives them. (moments)")
+    return found
 
 
 _RETURNS = ReturnPolicy.DEBT.value
+_ACTIVITIES = (Activity.PURCHASE.value, Activity.REDEMPTION.value)
 _HOLDS, _TRANSFERS, _WINDOWS = HoldRules(), TransferRules(), Windows()
 
 
-def _holds(reader: "_Reader") -> HoldRules:
+def _comeback(earning: Reader) -> Comeback | None:
+    if not earning.has("comeback"):
+        return None
+    reader = earning.reader("comeback")
+    made = Comeback(reader.whole("days", 1, 3_650), reader.whole("percent", 0, 1_000))
+    reader.finish()
+    return made
+
+
+def _holds(reader: Reader) -> HoldRules:
     least, most = _seconds(limits.HOLD_TTL_MIN), _seconds(limits.HOLD_TTL_MAX)
     ttl_max = reader.whole("ttl_seconds_max", least, most, default=most)
     ttl = reader.whole("ttl_seconds", least, ttl_max, default=min(_seconds(_HOLDS.ttl_default), ttl_max))
     return HoldRules(timedelta(seconds=ttl), timedelta(seconds=ttl_max))
 
 
-def _transfers(reader: "_Reader") -> TransferRules:
+def _transfers(reader: Reader) -> TransferRules:
     most = limits.ADJUSTMENT_POINTS_MAX
     # A maximum of 0 switches transfers off.
     points_max = reader.whole("points_max", 0, most, default=_TRANSFERS.points_max)
@@ -177,7 +243,7 @@ def _transfers(reader: "_Reader") -> TransferRules:
     )
 
 
-def _windows(reader: "_Reader") -> Windows:
+def _windows(reader: Reader) -> Windows:
     return Windows(
         reinstatement_days=reader.whole("reinstatement_days", 0, 365, default=_WINDOWS.reinstatement_days),
         merge_undo_days=reader.whole("merge_undo_days", 0, 365, default=_WINDOWS.merge_undo_days),
@@ -190,13 +256,14 @@ def _seconds(time: timedelta) -> int:
 
 def parse_reward(values: Mapping[str, Any], *, version: int, path: tuple[str, ...] = ()) -> Reward:
     """One reward of a document. Refuses `InvalidProgram`."""
-    reader = _Reader(values, path)
+    reader = Reader(values, path)
     reward = Reward(
         id=reader.id("id"),
         version=version,
         name=reader.text("name", limits.NAME_LENGTH_MAX),
         cost=reader.whole("cost", 1, limits.ADJUSTMENT_POINTS_MAX),
         description=reader.text("description", 1_000, default=""),
+        available_from=days.day_number(reader.day("available_from")) if reader.has("available_from") else 0,
     )
     reader.finish()
     return reward
@@ -204,14 +271,22 @@ def parse_reward(values: Mapping[str, Any], *, version: int, path: tuple[str, ..
 
 def document(program: Program) -> dict[str, Any]:
     """The document that `parse` makes this program of."""
-    expiry = program.terms.expiry
+    comeback, ladder = program.terms.comeback, program.ladder
+    earning: dict[str, Any] = {"id": program.terms.earning.id, "points": program.terms.earning.points}
+    if comeback is not None:
+        earning["comeback"] = {"days": comeback.days, "percent": comeback.percent}
     return {
         "name": program.name,
         "timezone": program.zone.key,
         "currencies": dict(program.currencies),
         "locations": [{"id": place.id, "name": place.name} for place in program.locations],
-        "earning": {"id": program.terms.earning.id, "points": program.terms.earning.points},
-        "expiry": {"months": expiry.months, "days": expiry.days, "rounding": expiry.rounding.name.lower()},
+        "earning": earning,
+        "expiry": expiry.document(program.terms.expiry),
+        "activities": sorted(each.value for each in program.activities),
+        **({"tiers": tiers.document(ladder)} if ladder else {}),
+        "moments": moments.document(program.moments),
+        "notices": notices.document(program.notices),
+        "jurisdictions": [each.value for each in program.jurisdictions],
         "pending": {"days": program.terms.pending_days},
         "returns": {"policy": program.terms.returns.value},
         "holds": {
@@ -233,7 +308,15 @@ def document(program: Program) -> dict[str, Any]:
 
 def reward_document(reward: Reward) -> dict[str, Any]:
     """The part of a document that describes this reward."""
-    return {"id": reward.id, "name": reward.name, "cost": reward.cost, "description": reward.description}
+    made: dict[str, Any] = {
+        "id": reward.id,
+        "name": reward.name,
+        "cost": reward.cost,
+        "description": reward.description,
+    }
+    if reward.available_from:
+        made["available_from"] = days.date_of(reward.available_from).isoformat()
+    return made
 
 
 def stored(program: Program) -> dict[str, Any]:
@@ -266,97 +349,8 @@ def successor(program: Program, published: Program | None) -> Program:
         return replace(reward, version=before.version if before is not None and same else version)
 
     terms = replace(program.terms, version=published.terms.version)
-    if terms != published.terms or program.currencies != published.currencies or program.zone != published.zone:
+    # What decides how many points there are and until when; of a tier its benefits do.
+    same = ("currencies", "zone", "activities", "ladder")
+    if terms != published.terms or any(getattr(program, each) != getattr(published, each) for each in same):
         terms = replace(program.terms, version=version)
     return replace(program, version=version, terms=terms, rewards=tuple(map(kept, program.rewards)))
-
-
-class _Reader:
-    """Reads typed values out of one mapping of a document and remembers which, so that a misspelt one is found."""
-
-    def __init__(self, values: Any, path: tuple[str, ...]) -> None:
-        self.path = path
-        if not isinstance(values, Mapping):
-            raise InvalidProgram("must be a mapping.", field=path)
-        self.values = values
-        self._read: set[str] = set()
-
-    def finish(self) -> None:
-        for name in self.values:
-            if name not in self._read:
-                self._refuse(str(name), "is not a setting of a program.")
-
-    def text(self, name: str, length_max: int, *, default: Any = _MISSING) -> str:
-        def accept(value: Any) -> str | None:
-            is_text = isinstance(value, str) and value.isprintable() and len(value) <= length_max
-            return value if is_text and (value or default == "") else None
-
-        return self._value(name, accept, f"must be a text of 1 to {length_max} characters", default)
-
-    def id(self, name: str) -> str:
-        def accept(value: Any) -> str | None:
-            return value if isinstance(value, str) and _ID.fullmatch(value) else None
-
-        return self._value(name, accept, f"must match {_ID.pattern}", _MISSING)
-
-    def whole(self, name: str, least: int, most: int, *, default: Any = _MISSING) -> int:
-        def accept(value: Any) -> int | None:
-            return value if type(value) is int and least <= value <= most else None
-
-        return self._value(name, accept, f"must be a whole number from {least} to {most}", default)
-
-    def choice(self, name: str, choices: Mapping[str, T], *, default: str) -> T:
-        def accept(value: Any) -> T | None:
-            return choices.get(value) if isinstance(value, str) else None
-
-        return self._value(name, accept, "must be one of " + ", ".join(choices), default)
-
-    def zone(self, name: str) -> ZoneInfo:
-        def accept(value: Any) -> ZoneInfo | None:
-            try:
-                return ZoneInfo(value)
-            except (KeyError, OSError, TypeError, ValueError):  # an unknown name is a KeyError, a path a ValueError
-                return None
-
-        return self._value(name, accept, "must be an IANA time zone, such as Europe/Paris", _MISSING)
-
-    def currencies(self, name: str) -> dict[str, int]:
-        def accept(value: Any) -> dict[str, int] | None:
-            good = (
-                isinstance(value, Mapping)
-                and value
-                and all(
-                    isinstance(code, str) and _CURRENCY.fullmatch(code) and type(units) is int and units in _UNITS
-                    for code, units in value.items()
-                )
-            )
-            return dict(value) if good else None
-
-        return self._value(name, accept, "must give each ISO 4217 code its minor units, such as EUR: 100", _MISSING)
-
-    def reader(self, name: str, *, default: Any = _MISSING) -> "_Reader":
-        self._read.add(name)
-        if name not in self.values and default is _MISSING:
-            self._refuse(name, "is missing.")
-        return _Reader(self.values.get(name, default), (*self.path, name))
-
-    def readers(self, name: str) -> list["_Reader"]:
-        def accept(value: Any) -> list[Any] | None:
-            is_list = isinstance(value, Sequence) and not isinstance(value, str)
-            return list(value) if is_list and len(value) <= limits.PROGRAM_LIST_MAX else None
-
-        listed = self._value(name, accept, f"must be a list of at most {limits.PROGRAM_LIST_MAX}", [])
-        return [_Reader(each, (*self.path, name, str(index))) for index, each in enumerate(listed)]
-
-    def _value(self, name: str, accept: Callable[[Any], T | None], rule: str, default: Any) -> T:
-        self._read.add(name)
-        value = self.values.get(name, default)
-        if value is _MISSING:
-            self._refuse(name, "is missing.")
-        accepted = accept(value)
-        if accepted is None:
-            self._refuse(name, f"{rule}.")
-        return accepted
-
-    def _refuse(self, name: str, message: str) -> NoReturn:
-        raise InvalidProgram(f"{'.'.join((*self.path, name))} {message}", field=(*self.path, name))

@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from domain import accounts, days, ledger, limits, members, reversals
+from domain import accounts, consequences, days, ledger, limits, members, moments, reversals, tiers
 from domain.access import Actor
-from domain.accounts import Line, State, Status
+from domain.accounts import ROLLING, Line, State, Status
 from domain.entries import Basket, BasketLine, Claim, Entry, EntryKind, Explanation, Key, Money, Record
 from domain.ledger import Operation, Outcome, Plan
 from domain.members import InvalidEmail, InvalidPhone, Lookup
@@ -21,6 +21,7 @@ from domain.refusals import (
     require_text,
 )
 from domain.store import Store
+from domain.tiers import Metric
 
 
 class InvalidAmount(Refusal):
@@ -60,6 +61,8 @@ RECORD_REFUSALS: tuple[type[Refusal], ...] = (*PREVIEW_REFUSALS, IdempotencyKeyR
 
 # Explains the 0 points of a purchase on a blocked account; a rule of a program cannot be called so.
 BLOCKED = "account:blocked"
+# Explains what a purchase earns more, or less, after a long silence.
+COMEBACK = "comeback:silence"
 
 _SOURCE = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -137,7 +140,7 @@ def record(
 
         return decide_again
 
-    return _recorded(ledger.commit(store, operation, decide, now=now, zone=program.zone, resuming=resuming), basket)
+    return _recorded(ledger.commit(store, operation, decide, now=now, program=program, resuming=resuming), basket)
 
 
 def key_of(source: str, external_id: str, *, field: tuple[str, ...] = ("input",)) -> Key:
@@ -159,9 +162,12 @@ def preview(store: Store, program: Program, *, actor: Actor, member: Lookup, bas
     def decide(before: Record) -> Entry:
         return _earned(before.state, program, basket, actor=actor, now=now)
 
-    booking = ledger.book(head, None, decide, now=now, zone=program.zone)
+    booking = ledger.book(head, None, decide, now=now, program=program)
     entry = booking.record.entries[booking.index]
-    return Preview(entry, booking.record.state.balance, accounts.landed(entry.lines))
+    bucket = accounts.landed(entry.lines)
+    # As the entry says it: what a debt takes at once leaves no rolling bucket.
+    expires = entry.rolls.until if bucket == ROLLING and entry.rolls is not None else bucket
+    return Preview(entry, booking.record.state.balance, expires)
 
 
 def _recorded(outcome: Outcome, basket: Basket) -> Recorded:
@@ -178,33 +184,80 @@ def _earned(state: State, program: Program, basket: Basket, *, actor: Actor, now
     """
     _check_currency(program, basket.total)
     accounts.require_open(state)
-    rule = program.terms.earning
     total = basket.total
-    is_blocked = state.status is Status.BLOCKED
-    # Floor per order: what is left of the last unit earns nothing and is not carried over. A receipt of a blocked account is
-    # kept all the same, and earns nothing.
-    points = 0 if is_blocked else total.amount_minor // program.currencies[total.currency] * rule.points
     occurred = days.day_of(basket.occurred_at, program.zone)
+    today = days.day_of(max(now, state.at), program.zone)
+    # A receipt of a blocked account is kept all the same, and earns nothing.
+    is_blocked = state.status is Status.BLOCKED
+    explanation = (
+        (Explanation(BLOCKED, 0, total.amount_minor),) if is_blocked else _explained(state, program, total, occurred)
+    )
+    expires, rolls = consequences.placed(state, program, EntryKind.PURCHASE, earned=occurred, today=today)
     lines: tuple[Line, ...] = accounts.earn(
         state,
-        points,
-        expires=program.terms.expiry.day_for(occurred),
+        sum(line.points for line in explanation),
+        expires=expires,
         matures=occurred + program.terms.pending_days if program.terms.pending_days else 0,
-        today=days.day_of(max(now, state.at), program.zone),
+        today=today,
     )
     return Entry(
         kind=EntryKind.PURCHASE,
         at=now,
         lines=lines,
         balance_after=0,
-        explanation=(Explanation(BLOCKED if is_blocked else rule.id, points, total.amount_minor),),
+        explanation=explanation,
         actor=actor.id,
         occurred_at=basket.occurred_at,
         total=total,
         location=basket.location,
         channel=basket.channel,
         terms=program.terms.version,
+        rolls=rolls if lines and expires == ROLLING else None,
+        qualifies=() if is_blocked else _qualified(state, program, total, explanation, occurred),
     )
+
+
+def _explained(state: State, program: Program, total: Money, occurred: int) -> tuple[Explanation, ...]:
+    """What each rule gives for a purchase of `total` on day `occurred`; the first line is the earning rule's.
+
+    Floor per order: what is left of the last unit earns nothing and is not carried over, and each rule drops its own parts.
+    """
+    rule, comeback = program.terms.earning, program.terms.comeback
+    points = total.amount_minor // program.currencies[total.currency] * rule.points
+    lines = [Explanation(rule.id, points, total.amount_minor)]
+    if program.ladder is not None:
+        tier = program.ladder.of(state.standing)
+        more = points * (tier.benefits.multiplier_percent - 100) // 100
+        if more:
+            lines.append(Explanation(f"tier:{tier.id}", more, total.amount_minor))
+            points += more
+    active = state.marks.get(moments.ACTIVE, 0)
+    if comeback is not None and active and occurred - active >= comeback.days:
+        if comeback.percent >= 100:
+            more = points * (comeback.percent - 100) // 100
+            lines.append(Explanation(COMEBACK, more, total.amount_minor))
+        else:
+            # Less of everything, so that no line takes what another one gives: parts of a purchase can be returned.
+            lines = [replace(line, points=line.points * comeback.percent // 100) for line in lines]
+            lines.append(Explanation(COMEBACK, 0, total.amount_minor))
+    return tuple(lines)
+
+
+def _qualified(
+    state: State, program: Program, total: Money, explanation: tuple[Explanation, ...], occurred: int
+) -> tuple[tuple[int, int], ...]:
+    """What a purchase counts towards a tier: in the period of the day on which it happened."""
+    ladder = program.ladder
+    if ladder is None:
+        return ()
+    match ladder.metric:
+        case Metric.POINTS:
+            amount = explanation[0].points
+        case Metric.SPEND:
+            amount = total.amount_minor // program.currencies[total.currency]
+        case Metric.VISITS:
+            amount = 1 if total.amount_minor else 0
+    return tiers.counting(ladder, state, amount, day=occurred)
 
 
 def _checked(basket: Basket) -> Basket:

@@ -65,6 +65,10 @@ class InvalidTime(Refusal):
     """A moment lies in the future or too far in the past."""
 
 
+class InvalidDate(Refusal):
+    """A date is over, or too far ahead."""
+
+
 class InvalidPoints(Refusal):
     """A number of points is zero, negative where points are only taken, or beyond `limits.ADJUSTMENT_POINTS_MAX`."""
 

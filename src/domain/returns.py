@@ -206,10 +206,10 @@ def _booked(
         return Plan((planned,), beside=Beside(booked=booked))
 
     try:
-        booking = ledger.book(head, asked.key, decide, now=now, zone=program.zone)
+        booking = ledger.book(head, asked.key, decide, now=now, program=program)
     except Refusal as refusal:
         raise _refused(store, asked, refusal, known) from None
-    ledger.write(store, booking)
+    ledger.write(store, booking, program)
     done = booking.plan.beside.booked
     assert done is not None
     return Returned(done, basket, purchase, Outcome(booking.record, booking.index, replayed=False), replayed=False)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from domain import accounts, ledger
 from domain.access import Actor
-from domain.accounts import DEBT, Line, State
+from domain.accounts import DEBT, ROLLING, Line, State
 from domain.entries import Basket, Entry, EntryKind, Explanation, Key, Money, PurchaseReturn, Record, Reversal
 from domain.programs import Program, ReturnPolicy
 from domain.refusals import OutcomeUnknown, Refusal
@@ -117,6 +117,7 @@ def planned(
         total=Money(amount, basket.total.currency),
         reason=asked.reason,
         terms=purchase.terms,
+        qualifies=_disqualified(purchase, basket, before, before + amount),
     )
     assert reversal_of(entry).owed == owed, "what is owed is taken, becomes a debt, or is written off"
     return entry
@@ -139,7 +140,7 @@ def waiting(
     A return that asks for more than was bought, or for a purchase of somebody else, is refused in the log.
     """
     at = max(now, before.state.at)
-    state = accounts.fold(before.state, purchase.lines, at=at)
+    state, _ = ledger.booked(before.state, purchase, program, at=at)
     entries: list[Entry] = []
     booked: list[PurchaseReturn] = []
     for asked in store.returns(key):
@@ -218,6 +219,14 @@ def _owed(line: Explanation, amount_minor: int) -> int:
     return line.points * min(amount_minor, basis) // basis if basis else 0
 
 
+def _disqualified(purchase: Entry, basket: Basket, before: int, after: int) -> tuple[tuple[int, int], ...]:
+    """What no longer counts towards a tier when the money returned grows from `before` to `after`; rounded as points are."""
+    total = basket.total.amount_minor
+    counts = [(period, Explanation("", amount, total)) for period, amount in purchase.qualifies]
+    lost = [(period, _owed(line, before) - _owed(line, after)) for period, line in counts]
+    return tuple((period, amount) for period, amount in lost if amount)
+
+
 def _taken(
     state: State, purchase: Entry, points: int, *, pending_only: bool, at: datetime, zone: ZoneInfo
 ) -> tuple[tuple[Line, ...], int]:
@@ -226,11 +235,17 @@ def _taken(
     pots: list[tuple[int, int, int]] = []
     if purchase.lines and (matures := purchase.lines[0].matures):
         expires = purchase.lines[0].expires
-        pots.append((matures, expires, state.pending.get((matures, expires), 0)))
+        # A silence has given pending points of the rolling bucket the day on which it had them, which is before they mature.
+        pots += (
+            (matures, day, held)
+            for (on, day), held in state.pending.items()
+            if on == matures and (day == expires or (expires == ROLLING and day < matures))
+        )
     if not pending_only:
         original = accounts.landed(purchase.lines)
-        live = [day for day in state.buckets if accounts.is_live(day, at, zone)]
-        pots += ((0, day, state.buckets[day]) for day in sorted(live, key=lambda day: (day != original, day)))
+        live = [day for day in state.buckets if accounts.is_live(state, day, at, zone)]
+        order = sorted(live, key=lambda day: (day != original, state.last_day(day), day))
+        pots += ((0, day, state.buckets[day]) for day in order)
     lines = []
     for matures, expires, held in pots:
         taken = min(points, held)

@@ -3,13 +3,13 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from domain import accounts, days, ledger, members
+from domain import accounts, consequences, days, ledger, members
 from domain.access import Actor, Permission
-from domain.accounts import State
+from domain.accounts import ROLLING, State
 from domain.entries import End, Entry, EntryKind, Explanation, Record, caller_key
 from domain.ledger import Operation, Outcome, Plan
 from domain.members import InvalidEmail, InvalidPhone, Lookup
-from domain.programs import Program
+from domain.programs import Program, Reward
 from domain.refusals import (
     IdempotencyKeyReused,
     InsufficientPoints,
@@ -25,6 +25,10 @@ from domain.store import Beside, Store
 
 class RewardNotFound(Refusal):
     """The program has no reward under this id today."""
+
+
+class RewardNotAvailable(Refusal):
+    """The day from which the member may redeem the reward has not come."""
 
 
 class RedemptionNotFound(Refusal):
@@ -46,6 +50,7 @@ REDEEM_REFUSALS: tuple[type[Refusal], ...] = (
     IdempotencyKeyReused,
     MemberClosed,
     MemberBlocked,
+    RewardNotAvailable,
     InsufficientPoints,
 )
 CANCEL_REFUSALS: tuple[type[Refusal], ...] = (
@@ -84,7 +89,7 @@ def redeem(
 
     `member` is left out by members, who redeem for themselves. Refuses, in this order: `InvalidText`, `InvalidEmail`,
     `InvalidPhone`, `MemberNotFound`, `RewardNotFound`, `IdempotencyKeyReused`, `MemberClosed`, `MemberBlocked`,
-    `InsufficientPoints`, `OutcomeUnknown`.
+    `RewardNotAvailable`, `InsufficientPoints`, `OutcomeUnknown`.
     """
     key = caller_key(actor.id, members.key_text(idempotency_key))
     account = members.named_or_own(
@@ -104,6 +109,11 @@ def redeem(
         if reward is None:
             raise RewardNotFound("The program has no such reward.", field=("input", "rewardId"))
         accounts.require_active(before.state)
+        available = available_on(reward, program, before.state)
+        if days.day_of(max(now, before.state.at), program.zone) < available:
+            raise RewardNotAvailable(
+                f"It can be redeemed from {days.date_of(available)} on.", field=("input", "rewardId")
+            )
         return Entry(
             kind=EntryKind.REDEMPTION,
             at=now,
@@ -115,7 +125,7 @@ def redeem(
             code=code,
         )
 
-    return ledger.commit(store, operation, decide, now=now, zone=program.zone)
+    return ledger.commit(store, operation, decide, now=now, program=program)
 
 
 def cancel(
@@ -165,7 +175,14 @@ def cancel(
         )
         return Plan((entry,), beside=Beside(end=End(account, seq, index, EntryKind.CANCELLATION, key, at)))
 
-    return Cancelled(ledger.commit(store, operation, decide, now=now, zone=program.zone), redeemed)
+    return Cancelled(ledger.commit(store, operation, decide, now=now, program=program), redeemed)
+
+
+def available_on(reward: Reward, program: Program, state: State | None) -> int:
+    """The first day on which whoever has an account in `state`, or none, may redeem a reward; 0 if it always was there."""
+    standing = state.standing if state is not None else None
+    early_days = program.ladder.of(standing).benefits.early_access_days if program.ladder else 0
+    return max(reward.available_from - early_days, 0)
 
 
 def _reinstated(state: State, redeemed: Entry, program: Program, *, today: int) -> Entry:
@@ -173,8 +190,9 @@ def _reinstated(state: State, redeemed: Entry, program: Program, *, today: int) 
     window_ends = today + program.windows.reinstatement_days
     buckets: dict[int, int] = {}
     reinstated = 0
+    rolling = consequences.revived(state, program, promised=redeemed.rolls, today=today)
     for line in redeemed.lines:
-        is_over = line.expires < today
+        is_over = rolling is None if line.expires == ROLLING else line.expires < today
         expires = window_ends if is_over else line.expires
         buckets[expires] = buckets.get(expires, 0) - line.points
         reinstated -= line.points if is_over else 0
@@ -188,6 +206,7 @@ def _reinstated(state: State, redeemed: Entry, program: Program, *, today: int) 
         lines=accounts.deposit(state, dict(sorted(buckets.items())), today=today),
         balance_after=0,
         explanation=tuple(each for each in told if each.points),
+        rolls=rolling if ROLLING in buckets else None,
     )
 
 

@@ -184,7 +184,7 @@ def close(
         )
         return notes.planned(entry, kept, _look_ups_given_up(store, before.account))
 
-    return ledger.commit(store, operation, decide, now=now, zone=program.zone)
+    return ledger.commit(store, operation, decide, now=now, program=program)
 
 
 def _turn(
@@ -227,7 +227,7 @@ def _turn(
         )
         return notes.planned(entry, kept)
 
-    return ledger.commit(store, operation, decide, now=now, zone=program.zone)
+    return ledger.commit(store, operation, decide, now=now, program=program)
 
 
 def _look_ups_given_up(store: Store, account: str) -> Beside:

@@ -8,6 +8,7 @@ from domain.entries import Claim, End, Key, Note, PurchaseReturn, Record
 
 if TYPE_CHECKING:
     from domain.members import Lookup, Profile
+    from domain.notices import Notice
 
 
 class ClaimTaken(Exception):
@@ -116,6 +117,12 @@ class Store(Protocol):
     def note(self, account: str, digest: bytes) -> Note | None:
         """The text that belongs to the hash in an entry; None when it was erased; strong."""
 
+    def notices(self, account: str, *, before: tuple[int, str] | None = None, limit: int) -> "Sequence[Notice]":
+        """Up to `limit` notices of an account, the newest first by (`day`, `about`), before that place."""
+
+    def notice(self, account: str, day: int, about: str) -> "Notice | None":
+        """A notice; strong. None when it was never given, or given so long ago that it is forgotten."""
+
     def remember(self, claim: Claim) -> None:
         """Writes the claim of a key, with its refusal if it has one. Raises `ClaimTaken` or `Contended`."""
 
@@ -136,6 +143,12 @@ class Store(Protocol):
 
     def keep_note(self, account: str, note: Note) -> None:
         """Keeps a text of staff under its hash."""
+
+    def give_notice(self, account: str, notice: "Notice") -> bool:
+        """Gives a notice, unless one about the same was given: whether it was new."""
+
+    def mark_read(self, account: str, notice: "Notice") -> bool:
+        """Writes that a notice was read, at its `read_at`; False where that was written before, and where it is gone."""
 
     def append(self, record: Record, beside: Beside = NOTHING) -> None:
         """Writes the record, and what must come or stay away with it, unless its sequence is taken.

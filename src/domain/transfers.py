@@ -1,10 +1,12 @@
 """Transfers: a member gives points to another. They keep their expiry dates: a gift makes nobody's points live longer."""
 
+from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 
 from domain import accounts, days, ledger, limits, members
 from domain.access import Actor, Permission, Role
-from domain.accounts import Line, State, Status
+from domain.accounts import State, Status
 from domain.entries import Entry, EntryKind, Explanation, Record, caller_key
 from domain.ledger import Operation, Outcome, Plan
 from domain.members import InvalidEmail, InvalidPhone, Lookup
@@ -101,10 +103,14 @@ def transfer(
         accounts.require_active(received, field=_TO)
         _check_limits(state, program, points, now=now)
         taken = accounts.spend(state, points, field=_POINTS)
+        # They keep their dates: what the giver's activity kept alive has the day that it had.
+        given: Counter[int] = Counter()
+        for line in taken:
+            given[state.last_day(line.expires)] -= line.points
         cause = (before.seq, len(before.entries))
 
         def receive(now_there: Record) -> Entry:
-            return _received(now_there.state, program, taken, actor=actor, peer=(before.account, cause), now=now)
+            return _received(now_there.state, program, given, actor=actor, peer=(before.account, cause), now=now)
 
         gift = Entry(
             kind=EntryKind.TRANSFER_OUT,
@@ -115,9 +121,9 @@ def transfer(
             actor=actor.id,
             peer=(receiving.account, receiving.seq + 1),
         )
-        return Plan((gift,), others=(ledger.book(receiving, None, receive, now=now, zone=program.zone),))
+        return Plan((gift,), others=(ledger.book(receiving, None, receive, now=now, program=program),))
 
-    return ledger.commit(store, operation, decide, now=now, zone=program.zone)
+    return ledger.commit(store, operation, decide, now=now, program=program)
 
 
 def _receiving(store: Store, by: Lookup) -> Record:
@@ -154,24 +160,25 @@ def _check_limits(state: State, program: Program, points: int, *, now: datetime)
 def _received(
     state: State,
     program: Program,
-    taken: tuple[Line, ...],
+    given: Mapping[int, int],
     *,
     actor: Actor,
     peer: tuple[str, tuple[int, int]],
     now: datetime,
 ) -> Entry:
-    """The receiver's entry of what was taken from the giver, whose entry stands at `peer`: account, sequence and index."""
+    """The receiver's entry of what was taken from the giver (points by expiry day), whose entry stands at `peer`: account,
+    sequence and index."""
     giver, cause = peer
     return Entry(
         kind=EntryKind.TRANSFER_IN,
         at=now,
         lines=accounts.deposit(
             state,
-            {line.expires: -line.points for line in taken},
+            dict(sorted(given.items())),
             today=days.day_of(max(now, state.at), program.zone),
         ),
         balance_after=0,
-        explanation=(Explanation("transfer", -sum(line.points for line in taken)),),
+        explanation=(Explanation("transfer", sum(given.values())),),
         actor=actor.id,
         cause=cause,
         peer=(giver, cause[0]),

@@ -1,11 +1,12 @@
 """Proving a ledger: what must hold of stored logs, computed again from their entries alone.
 
 Nothing here uses the arithmetic that wrote the logs (`accounts.fold`, `accounts.advance`, `ledger.book`): points are added up pot
-by pot, and whatever a record says of itself is compared with that. What is wrong is a `Finding`, never an exception.
+by pot, marks, tiers and what counts towards them entry by entry, and whatever a record says of itself is compared with that. What
+is wrong is a `Finding`, never an exception.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -14,9 +15,10 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from domain import days, limits
-from domain.accounts import DEBT, Line, State, Status
+from domain.accounts import DEBT, ROLLING, Line, Standing, State, Status
 from domain.days import NEVER
 from domain.entries import Entry, EntryKind, Key, Record
+from domain.expiry import Rolling
 
 
 class Code(Enum):
@@ -38,6 +40,7 @@ class Code(Enum):
     BALANCE_MISMATCH = "BALANCE_MISMATCH"
     EXPLANATION_MISMATCH = "EXPLANATION_MISMATCH"
     REFUSAL_MISMATCH = "REFUSAL_MISMATCH"
+    MOMENT_TWICE = "MOMENT_TWICE"
     # Time.
     TIME_BACKWARDS = "TIME_BACKWARDS"
     OUT_OF_TIME = "OUT_OF_TIME"
@@ -89,9 +92,13 @@ class Replay:
     account: str
     zones: tuple[ZoneInfo, ...]
     seq: int = 0
+    # The rolling day before each entry of the record that was followed last; None where there was none, or nobody knows.
+    rolled: tuple[int | None, ...] = ()
     _moment: datetime | None = None
     # What the next record may follow from; nothing when the record before it is not known.
-    _bases: "tuple[_Books, ...]" = field(default_factory=lambda: (_Books({}, {}, Status.ACTIVE, (0, 0), ()),))
+    _bases: "tuple[_Books, ...]" = field(
+        default_factory=lambda: (_Books({}, {}, Status.ACTIVE, (0, 0), (), _Kept(None, None, {}, {})),)
+    )
 
     def follow(self, record: Record) -> list[Finding]:
         """What is wrong with the next record. Records come in the order of their sequences."""
@@ -101,6 +108,7 @@ class Replay:
         step = min(steps, key=lambda each: len(each.found))
         self._bases = (step.books,) if step.adds_up else (step.books, _Books.of(record.state))
         self.seq, self._moment = record.seq, record.entries[-1].at
+        self.rolled = tuple(step.rolled)
         return found + step.found + _left_over(record, self.zones)
 
     def lose(self, seq: int) -> list[Finding]:
@@ -119,6 +127,16 @@ class Replay:
 
 
 @dataclass(slots=True)
+class _Kept:
+    """What an account keeps beside its points, as its entries say it."""
+
+    rolling: Rolling | None
+    standing: Standing | None
+    qualifying: dict[int, int]
+    marks: dict[str, int]
+
+
+@dataclass(slots=True)
 class _Books:
     """What an account holds, as its lines add up. No pot is empty; a debt is below zero."""
 
@@ -129,6 +147,8 @@ class _Books:
     sent: tuple[int, int] | None
     # None where it is not known.
     merged: tuple[str, ...] | None
+    # None where it is not known.
+    kept: _Kept | None
 
     @staticmethod
     def of(state: State) -> "_Books":
@@ -139,7 +159,8 @@ class _Books:
         if state.debt:
             pots[_DEBT] = -state.debt
         lapses: dict[int, datetime | None] = {number: hold.lapses_at for number, hold in state.holds.items()}
-        return _Books(pots, lapses, state.status, state.sent, state.merged)
+        kept = _Kept(state.rolling, state.standing, dict(state.qualifying), dict(state.marks))
+        return _Books(pots, lapses, state.status, state.sent, state.merged, kept)
 
     @staticmethod
     def before(record: Record) -> "_Books":
@@ -149,11 +170,14 @@ class _Books:
             books.move(_pot(line), -line.points)
             if line.hold and line.hold not in record.state.holds:
                 books.lapses[line.hold] = None
-        books.sent = books.merged = None
+        books.sent = books.merged = books.kept = None
         return books
 
     def copy(self) -> "_Books":
-        return _Books(dict(self.pots), dict(self.lapses), self.status, self.sent, self.merged)
+        kept = self.kept
+        if kept is not None:
+            kept = _Kept(kept.rolling, kept.standing, dict(kept.qualifying), dict(kept.marks))
+        return _Books(dict(self.pots), dict(self.lapses), self.status, self.sent, self.merged, kept)
 
     def move(self, pot: Pot, points: int) -> int:
         """Moves points into (or out of) a pot; what it holds then."""
@@ -166,6 +190,15 @@ class _Books:
     def spendable(self) -> int:
         return sum(points for pot, points in self.pots.items() if pot.kind == "live")
 
+    @property
+    def rolling(self) -> int | None:
+        """The last day of the rolling bucket."""
+        return None if self.kept is None or self.kept.rolling is None else self.kept.rolling.until
+
+    def last_day(self, bucket: int) -> int | None:
+        """The last day of a bucket's points; None where it is not known."""
+        return self.rolling if bucket == ROLLING else bucket
+
 
 @dataclass(slots=True)
 class _Step:
@@ -176,6 +209,7 @@ class _Step:
     books: _Books
     found: list[Finding] = field(default_factory=list)
     adds_up: bool = True
+    rolled: list[int | None] = field(default_factory=list)
 
     def take(self, moment: datetime | None) -> "_Step":
         for entry in self.record.entries:
@@ -185,7 +219,11 @@ class _Step:
                     f"{entry.kind.value} is of {_instant(entry.at)}, what came before it of {_instant(moment)}.",
                 )
             moment = entry.at
+            self.rolled.append(self.books.rolling)
             self._book(entry)
+            self._explain(entry)
+            if self.books.kept is not None:
+                self._keep(entry, self.books.kept)
         self._compare()
         return self
 
@@ -201,6 +239,9 @@ class _Step:
                 books.lapses.setdefault(line.hold, entry.lapses_at)
             if line.points < 0 and (untimely := self._untimely(entry, pot)):
                 self._find(Code.OUT_OF_TIME, untimely)
+            # What a silence takes while it is held, or waits, keeps the day of the silence.
+            if kind is EntryKind.EXPIRY and line.points > 0 and line.expires != books.rolling:
+                self._find(Code.OUT_OF_TIME, f"{kind.value} gives points of the rolling bucket to {_name(pot)}.")
             held = books.move(pot, line.points)
             if (held > 0) if pot == _DEBT else (held < 0):
                 self._find(Code.OVERDRAWN, f"{kind.value} takes {abs(held)} points more than {_name(pot)} has.")
@@ -235,6 +276,61 @@ class _Step:
             elif kind is EntryKind.UNMERGE:
                 books.merged = tuple(each for each in books.merged if each != entry.peer[0])
 
+    def _explain(self, entry: Entry) -> None:
+        """Tiers and moments explain themselves by their rule, so that it can be told why they came."""
+        kind, rules = entry.kind, [each.rule for each in entry.explanation]
+        if kind is EntryKind.TIER:
+            tier = entry.standing.tier if entry.standing is not None else None
+            if len(rules) != 1 or not rules[0].startswith(f"tier:{tier}:" if tier else "tier:"):
+                message = (
+                    f"{kind.value} of {tier or 'the lowest tier'} is explained by {', '.join(rules) or 'nothing'}."
+                )
+                self._find(Code.EXPLANATION_MISMATCH, message)
+        elif kind is EntryKind.BONUS:
+            had = [name.removeprefix("m.") for name, _ in entry.marks if name.startswith("m.")]
+            if rules != [f"moment:{moment}" for moment in had] or len(had) != 1:
+                message = f"{kind.value} marks {', '.join(had) or 'no moment'}, and is explained by {', '.join(rules)}."
+                self._find(Code.EXPLANATION_MISMATCH, message)
+
+    def _keep(self, entry: Entry, kept: _Kept) -> None:
+        """Adds what the entry says of the account beside its points."""
+        kind = entry.kind
+        if entry.rolls is not None:
+            if kept.rolling is not None and entry.rolls.until < kept.rolling.until:
+                self._find(
+                    Code.OUT_OF_TIME,
+                    f"{kind.value} moves the rolling day back from {_day(kept.rolling.until)} to {_day(entry.rolls.until)}.",
+                )
+            kept.rolling = entry.rolls
+        if not any(pot.expires == ROLLING for pot in self.books.pots):
+            kept.rolling = None
+        for name, value in entry.marks:
+            before = kept.marks.pop(name, 0)
+            if kind is EntryKind.BONUS and name.startswith("m.") and value <= before:
+                self._find(Code.MOMENT_TWICE, f"The moment {name.removeprefix('m.')!r} was had before ({before}).")
+            if value:
+                kept.marks[name] = value
+        for period, amount in entry.qualifies:
+            kept.qualifying[period] = kept.qualifying.get(period, 0) + amount
+        for period in [period for period, amount in kept.qualifying.items() if amount <= 0]:
+            del kept.qualifying[period]
+        # A period is named by its first month, and by what counts in it above that.
+        while len(kept.qualifying) > limits.QUALIFYING_PERIODS_MAX:
+            del kept.qualifying[min(kept.qualifying, key=lambda period: (period % 100_000, period))]
+        if kind is EntryKind.TIER:
+            until = kept.standing.until if kept.standing is not None else 0
+            is_fall = any(each.rule.endswith(":fallen") for each in entry.explanation)
+            if is_fall and until and not _has_ended(until, entry.at, self.zones, any):
+                self._find(
+                    Code.OUT_OF_TIME,
+                    f"A tier is lost at {_instant(entry.at)}, before {_day(until)}, its last day, is over.",
+                )
+            kept.standing = entry.standing
+        elif kind is EntryKind.MERGE:
+            kept.standing = entry.standing or kept.standing
+        elif kind is EntryKind.CLOSURE:
+            kept.standing = None
+
     def _sent(self, sent: tuple[int, int], entry: Entry) -> tuple[int, int]:
         """Points given away on the day of `entry`. Where the zones differ about the day, the record decides."""
         said = self.record.state.sent[0]
@@ -245,11 +341,12 @@ class _Step:
     def _untimely(self, entry: Entry, pot: Pot) -> str | None:
         """Why these points could not be taken from a pot at that moment, if they could not."""
         kind, at = entry.kind, entry.at
-        if pot.kind == "live" and pot.expires < NEVER:
-            if kind is EntryKind.EXPIRY:
-                is_early = not _has_ended(pot.expires, at, self.zones, any)
-                return f"{_name(pot)} expires at {_instant(at)}, before its last day is over." if is_early else None
-            if _has_ended(pot.expires, at, self.zones, all):
+        last = self.books.last_day(pot.expires)
+        if kind is EntryKind.EXPIRY and pot != _DEBT and (pot.kind == "live" or pot.expires == ROLLING):
+            is_early = last is not None and not _has_ended(last, at, self.zones, any)
+            return f"{_name(pot)} expires at {_instant(at)}, before its last day is over." if is_early else None
+        if pot.kind == "live" and last is not None and last < NEVER:
+            if _has_ended(last, at, self.zones, all):
                 return f"{kind.value} takes from {_name(pot)} at {_instant(at)}, after its last day."
         elif pot.kind == "pending" and kind is EntryKind.MATURITY:
             if not _has_ended(pot.number - 1, at, self.zones, any):
@@ -287,6 +384,12 @@ class _Step:
             books.merged = said.merged
         elif said.merged != books.merged:
             differences.append(f"{_listed(state.merged)} are said to live on here, not {_listed(books.merged)}")
+        if books.kept is None:
+            books.kept = said.kept
+        else:
+            differences += _kept_apart(state, books.kept)
+        if state.rolling is None and any(pot.expires == ROLLING for pot in said.pots):
+            differences.append("the points of the rolling bucket have no last day")
         if state.at != self.record.entries[-1].at:
             differences.append("the account is said to be of another moment than its last entry")
         if differences:
@@ -305,6 +408,39 @@ _STATUS_AFTER = {
 }
 
 
+def _kept_apart(state: State, kept: _Kept) -> Iterator[str]:
+    """What a record says of the account beside its points, where its entries say something else."""
+    if state.rolling != kept.rolling:
+        yield f"the rolling day is said to be {_rolling(state.rolling)}, not {_rolling(kept.rolling)}"
+    if state.standing != kept.standing:
+        yield f"the tier is said to be {_tier(state.standing)}, not {_tier(kept.standing)}"
+    for what, said, adds_up in (
+        ("of month", _named(state.qualifying), _named(kept.qualifying)),
+        ("of the mark", _named(state.marks), _named(kept.marks)),
+    ):
+        for name in sorted(said.keys() | adds_up.keys()):
+            if said.get(name, 0) != adds_up.get(name, 0):
+                yield f"the number {what} {name} is given as {said.get(name, 0)}, not {adds_up.get(name, 0)}"
+
+
+def _named(numbers: Mapping[int, int] | Mapping[str, int]) -> dict[str, int]:
+    return {str(name): number for name, number in numbers.items()}
+
+
+def _rolling(rolling: Rolling | None) -> str:
+    if rolling is None:
+        return "none"
+    length = f"{rolling.months} months and {rolling.days} days, to the {rolling.rounding.name.lower()}"
+    return f"{_day(rolling.until)} ({length})"
+
+
+def _tier(standing: Standing | None) -> str:
+    if standing is None:
+        return "the lowest"
+    until = f"until {_day(standing.until)}" if standing.until else "without an end"
+    return f"{standing.tier} {until} ({standing.origin.value})"
+
+
 def _left_over(record: Record, zones: tuple[ZoneInfo, ...]) -> list[Finding]:
     """What the account still holds after a record, though time had taken it by then."""
     state, found = record.state, []
@@ -312,8 +448,18 @@ def _left_over(record: Record, zones: tuple[ZoneInfo, ...]) -> list[Finding]:
     def find(code: Code, message: str) -> None:
         found.append(Finding(record.account, record.seq, code, message))
 
+    rolling = state.rolling
+    if rolling is not None and _has_ended(rolling.until, state.at, zones, all):
+        held = [hold.buckets.get(ROLLING, 0) for hold in state.holds.values()]
+        waiting = [points for (_, expires), points in state.pending.items() if expires == ROLLING]
+        points = state.buckets.get(ROLLING, 0) + sum(held) + sum(waiting)
+        find(
+            Code.EXPIRED_POINTS_LEFT,
+            f"{points} points of the rolling bucket are still there at {_instant(state.at)}, its last day was"
+            f" {_day(rolling.until)}.",
+        )
     for day, points in state.buckets.items():
-        if day < NEVER and _has_ended(day, state.at, zones, all):
+        if ROLLING != day < NEVER and _has_ended(day, state.at, zones, all):
             find(Code.EXPIRED_POINTS_LEFT, f"{points} points of {_day(day)} are still there at {_instant(state.at)}.")
     for matures, expires in state.pending:
         if _has_ended(matures - 1, state.at, zones, all):
@@ -361,11 +507,15 @@ def _name(pot: Pot) -> str:
         case "debt":
             return "the debt"
         case "held":
-            return f"hold {pot.number} of points of {_day(pot.expires)}"
+            return f"hold {pot.number} of points of {_bucket(pot.expires)}"
         case "pending":
-            return f"the pending bucket of {_day(pot.number)}, of points of {_day(pot.expires)}"
+            return f"the pending bucket of {_day(pot.number)}, of points of {_bucket(pot.expires)}"
         case _:
-            return f"the bucket of {_day(pot.expires)}"
+            return "the rolling bucket" if pot.expires == ROLLING else f"the bucket of {_day(pot.expires)}"
+
+
+def _bucket(expires: int) -> str:
+    return "the rolling bucket" if expires == ROLLING else _day(expires)
 
 
 def _given(sent: tuple[int, int]) -> str:
@@ -406,8 +556,11 @@ def has_peer(entry: Entry) -> bool:
     return entry.kind in _MIRRORED
 
 
-def check_peer(record: Record, entry: Entry, other: Record | None) -> list[Finding]:
-    """What is wrong between an entry and the record it names as its other half; None when that is not there."""
+def check_peer(record: Record, entry: Entry, other: Record | None, *, rolling: int | None = None) -> list[Finding]:
+    """What is wrong between an entry and the record it names as its other half; None when that is not there.
+
+    `rolling` is the rolling day of the entry's account before it (`Replay.rolled`); None where it is not known.
+    """
 
     def wrong(code: Code, message: str) -> list[Finding]:
         return [Finding(record.account, record.seq, code, message)]
@@ -425,12 +578,21 @@ def check_peer(record: Record, entry: Entry, other: Record | None) -> list[Findi
             Code.PEER_MISSING, f"{kind} has its other half at {account} {seq}, where no {wanted.value} answers it."
         )
     giving, getting = (entry, half) if entry.kind in _MIRRORS else (half, entry)
-    moved: Counter[int] = Counter()
-    for line in (*giving.lines, *getting.lines):
+    # Only the log of whoever gives tells until when what rolled there could be spent.
+    rolled = rolling if entry is giving else None
+    is_gift, moved = giving.kind is EntryKind.TRANSFER_OUT, Counter[int]()
+    for line in giving.lines:
+        moved[rolled if is_gift and rolled is not None and line.expires == ROLLING else line.expires] += line.points
+    for line in getting.lines:
         moved[line.expires] += line.points
+    # A gift has a day of its own, and is not kept alive by whoever gets it; what moves with its account goes on rolling.
+    gone, came = (any(line.expires == ROLLING for line in each.lines) for each in (giving, getting))
+    until = getting.rolls.until if getting.rolls is not None else None
+    is_shorter = came and (until is None or (rolled is not None and until < rolled))
     # What a full account gets may at once have become one bucket with a later one: nothing else may be left between the two.
     sums = list(accumulate(moved[day] for day in sorted(moved)))
-    if moved[DEBT] or any(points > 0 for points in sums) or (sums and sums[-1]):
+    is_wrong = came if is_gift else gone != came or is_shorter
+    if is_wrong or moved[DEBT] or any(points > 0 for points in sums) or (sums and sums[-1]):
         return wrong(
             Code.PEER_MISMATCH,
             f"{kind} and its other half at {account} {seq} differ: {_points(giving)}, {_points(getting)}.",

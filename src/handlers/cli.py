@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
+from domain import programs
+from domain.clock import NotASandbox
 from domain.refusals import Refusal
-from handlers import ledger, program, runtime
+from handlers import clock, events, ledger, program, runtime
 from handlers.local import commands as local
 from handlers.replay import commands as replay
 
@@ -16,6 +18,8 @@ app.command("reset")(local.reset)
 app.command("token")(local.token)
 app.add_typer(replay.app, name="replay")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(events.app, name="events")
+app.add_typer(clock.app, name="clock")
 
 program_app = typer.Typer(help="The program as code.", no_args_is_help=True)
 app.add_typer(program_app, name="program")
@@ -27,10 +31,20 @@ def program_publish(
         Path, typer.Argument(exists=True, dir_okay=False, help="A program file, such as demo/coffee-chain.yaml.")
     ],
     table: Annotated[str, typer.Option(envvar="REGULARS_TABLE", help="The stack's table.")],
+    sandbox: Annotated[
+        bool,
+        typer.Option(
+            "--sandbox", help="The stack is one to try things on, whose clock may be turned: first version only."
+        ),
+    ] = False,
 ) -> None:
     """Make the program in FILE the one in force, with the AWS credentials and region of the environment."""
     try:
-        published = program.publish(file, table=table, connection=runtime.connect())
+        published = program.publish(file, table=table, connection=runtime.connect(), sandbox=sandbox)
+    except NotASandbox as refusal:
+        raise typer.BadParameter(refusal.message, param_hint="--sandbox") from refusal
     except Refusal as refusal:
         raise typer.BadParameter(refusal.message, param_hint="FILE") from refusal
+    for warning in programs.warnings(published):
+        typer.echo(f"Warning: {warning}", err=True)
     typer.echo(f"{published.name}: version {published.version} is in force.")

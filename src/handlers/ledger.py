@@ -34,6 +34,7 @@ from handlers.local.home import TOOLS, Home, LocalStackError
 from handlers.local.stack import Stack, published
 from schema import nodes
 from storage.audit import Audit, NoSuchAccount, Source, Tally, Unavailable, Watcher
+from storage.clock import ClockTable
 
 EXIT_WRONG = 1
 EXIT_NOT_RUN = 2
@@ -81,7 +82,7 @@ def verify(
     if [account is not None, member_by is not None, sample is not None, everything].count(True) != 1:
         raise typer.BadParameter("Give one of --account, --member-by, --sample and --all.")
     lookup = None if member_by is None else _lookup(member_by)
-    place = _place(table, home)
+    place = place_of(table, home)
     teller = _Teller(as_json=as_json)
     try:
         source = Source(place.connection, place.table)
@@ -92,7 +93,7 @@ def verify(
             source,
             Watcher(teller.found, teller.advanced),
             zones=zones,
-            now=runtime.now(),
+            now=runtime.program_time(ClockTable(place.connection, place.table), runtime.now()),
             grace=timedelta(minutes=grace_minutes),
         )
         with teller.progress:
@@ -103,7 +104,7 @@ def verify(
                     account = source.account_of(lookup, place.pepper)
                     if account is None:
                         _stop("No member is enrolled under this.")
-                chosen = source.sample(sample, random.SystemRandom()) if sample else [_account(account or "")]
+                chosen = source.sample(sample, random.SystemRandom()) if sample else [account_of(account or "")]
                 tally = audit.accounts(chosen, claims=claims)
     except Unavailable as unavailable:
         _stop(str(unavailable))
@@ -119,7 +120,7 @@ def verify(
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """A table and how to reach it."""
 
     connection: Connection
@@ -142,14 +143,15 @@ class _Place:
         return secret.encode()
 
 
-def _place(table: str | None, home: Path) -> _Place:
+def place_of(table: str | None, home: Path) -> Place:
+    """The table that was named, or the one of the stack that runs in `home`. Ends the command when there is neither."""
     if table:
-        return _Place(_connect(os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")), table)
+        return Place(_connect(os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")), table)
     try:
         stack = published(Home(home.absolute()))
     except LocalStackError as missing:
         _stop(f"Name the stack's table (--table or REGULARS_TABLE). {missing}")
-    return _Place(_connect(stack.region, stack), stack.table, stack)
+    return Place(_connect(stack.region, stack), stack.table, stack)
 
 
 def _connect(region: str | None, stack: Stack | None = None) -> Connection:
@@ -166,7 +168,7 @@ def _connect(region: str | None, stack: Stack | None = None) -> Connection:
     )
 
 
-def _account(given: str) -> str:
+def account_of(given: str) -> str:
     """An account, or the one in a member's global id."""
     kind, account = nodes.from_id(given)
     return account if kind == "Member" else given

@@ -7,19 +7,23 @@ import yaml
 from pynamodb.connection import Connection
 
 from domain import programs
-from domain.programs import InvalidProgram, Program
+from domain.documents import InvalidProgram
+from domain.programs import Program
 from storage.programs import Programs
 
 
 def load(path: Path) -> Program:
-    """The program a YAML file describes. Refuses `InvalidProgram` with the path of the first fault."""
+    """The program a YAML file describes, ready to be published. Refuses `InvalidProgram` with the path of the first fault."""
     try:
         document: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InvalidProgram(f"{path} is not readable as YAML: {error}") from error
-    return programs.parse(document, version=1)
+    return programs.publishable(programs.parse(document, version=1))
 
 
-def publish(path: Path, *, table: str, connection: Connection) -> Program:
-    """Publishes the program of `path` on `table`. Refuses `InvalidProgram` and `storage.programs.ProgramChanged`."""
-    return Programs(connection, table).publish(load(path))
+def publish(path: Path, *, table: str, connection: Connection, sandbox: bool = False) -> Program:
+    """Publishes the program of `path` on `table`; the first one says whether the stack is a `sandbox`.
+
+    Refuses `InvalidProgram`, `storage.programs.ProgramChanged`, and `domain.clock.NotASandbox`.
+    """
+    return Programs(connection, table).publish(load(path), sandbox=sandbox)

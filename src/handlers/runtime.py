@@ -6,18 +6,24 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pynamodb.connection import Connection
 from ulid_transform import ulid_now
 
-from domain import limits
+from domain import limits, notices
 from domain.access import Role
+from domain.entries import Record
 from handlers import actors
-from schema.context import Context
+from schema.context import Context, Sandbox
+from storage.clock import ClockTable
 from storage.cursors import Cursors
 from storage.programs import Programs
 from storage.table import Table
+
+if TYPE_CHECKING:
+    from handlers.announcing import Announcer
+    from handlers.jobs import Clockwork, Planner, Visitor
 
 # Crockford's alphabet: no letter that can be read as a digit. Ten of them are 50 bits.
 _CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -45,6 +51,8 @@ class Settings:
     support_group: str
     introspection: bool
     body_bytes_max: int
+    # The queue of the clock's jobs; set in a sandbox, and nowhere else.
+    clock_queue: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +63,11 @@ class Runtime:
     store: Table
     programs: Programs
     cursors: Cursors
+    clock: ClockTable | None = None
 
     def context(self, scope: Mapping[str, Any]) -> Context:
         """What resolvers may use in the request of an ASGI scope. Raises an `UNAUTHENTICATED` fault without a caller."""
-        settings = self.settings
+        settings, wall = self.settings, now()
         actor = actors.from_event(
             scope.get("aws.event", {}),
             account_claim=settings.account_claim,
@@ -67,7 +76,7 @@ class Runtime:
         )
         return Context(
             actor=actor,
-            now=now(),
+            now=program_time(self.clock, wall),
             store=self.store.until(time.monotonic() + _seconds_left(scope)),
             cursors=self.cursors,
             program_in_force=self.programs.current,
@@ -75,7 +84,20 @@ class Runtime:
             new_account=new_account,
             new_code=new_code,
             new_salt=new_salt,
+            sandbox=self._sandbox(wall),
         )
+
+    def _sandbox(self, wall: datetime) -> Sandbox | None:
+        if self.clock is None or not self.clock.is_sandbox():
+            return None
+        return Sandbox(self.clock, wall, self._start_job)
+
+    def _start_job(self, job_id: str) -> None:
+        # The API's cold start does without what only this needs.
+        from handlers import jobs, queue  # noqa: PLC0415
+
+        assert self.settings.clock_queue
+        queue.Queue(self.settings.clock_queue).send([jobs.job_text(job_id)])
 
 
 def settings() -> Settings:
@@ -93,6 +115,7 @@ def settings() -> Settings:
         support_group=_setting("REGULARS_SUPPORT_GROUP", "support"),
         introspection=_setting("REGULARS_INTROSPECTION", "off") == "on",
         body_bytes_max=_number("REGULARS_BODY_BYTES_MAX", "262144"),
+        clock_queue=_setting("REGULARS_CLOCK_QUEUE") if _is_sandbox() else None,
     )
 
 
@@ -106,7 +129,91 @@ def start() -> Runtime:
         store=Table(connection, chosen.table, pepper=secret, shards=chosen.shards),
         programs=Programs(connection, chosen.table),
         cursors=Cursors(secret),
+        clock=_clock(connection, chosen.table),
     )
+
+
+def start_planner() -> "Planner":
+    """What the planner is built of. It has no secret: it finds nobody, it reads due rows."""
+    from aws_lambda_powertools import Logger  # noqa: PLC0415
+
+    from handlers.jobs import Planner  # noqa: PLC0415
+    from handlers.queue import Queue  # noqa: PLC0415
+    from storage.agenda import DueRows  # noqa: PLC0415
+
+    table, connection = _setting("REGULARS_TABLE"), connect()
+    clock = _clock(connection, table)
+    return Planner(
+        agenda=DueRows(connection, table, shards=_number("REGULARS_SHARDS")),
+        queue=Queue(_setting("REGULARS_VISIT_QUEUE")),
+        program=Programs(connection, table).current,
+        now=lambda: program_time(clock, now()),
+        logger=Logger(),
+    )
+
+
+def start_visitor() -> "Visitor":
+    """What the visitors are built of. They have no secret: accounts are named to them."""
+    from aws_lambda_powertools import Logger  # noqa: PLC0415
+
+    from handlers.jobs import Visitor  # noqa: PLC0415
+    from handlers.queue import Queue  # noqa: PLC0415
+
+    table, connection = _setting("REGULARS_TABLE"), connect()
+    clock = _clock(connection, table)
+    return Visitor(
+        store=Table(connection, table, pepper=None, shards=_number("REGULARS_SHARDS")),
+        queue=Queue(_setting("REGULARS_VISIT_QUEUE")),
+        program=Programs(connection, table).current,
+        now=lambda: program_time(clock, now()),
+        logger=Logger(),
+    )
+
+
+def start_clockwork() -> "Clockwork":
+    """What the clockwork is built of. Raises `SettingMissing` anywhere but in a sandbox."""
+    from aws_lambda_powertools import Logger  # noqa: PLC0415
+
+    from handlers.jobs import Clockwork  # noqa: PLC0415
+    from handlers.queue import Queue  # noqa: PLC0415
+    from storage.agenda import DueRows  # noqa: PLC0415
+
+    table, connection, shards = _setting("REGULARS_TABLE"), connect(), _number("REGULARS_SHARDS")
+    clock = _clock(connection, table)
+    if clock is None:
+        raise SettingMissing("REGULARS_SANDBOX is not on: this stack's clock cannot be turned.")
+    return Clockwork(
+        clocks=clock,
+        agenda=DueRows(connection, table, shards=shards),
+        store=Table(connection, table, pepper=None, shards=shards),
+        queue=Queue(_setting("REGULARS_CLOCK_QUEUE")),
+        program=Programs(connection, table).current,
+        wall=now,
+        logger=Logger(),
+    )
+
+
+def start_announcer() -> "Announcer":
+    """What the relay is built of. It has no secret: it finds nobody, it reads logs."""
+    # The API's cold start does without what only this needs.
+    from aws_lambda_powertools import Logger  # noqa: PLC0415
+
+    from handlers import bus  # noqa: PLC0415
+    from handlers.announcing import Announcer  # noqa: PLC0415
+    from storage.streams import Logs  # noqa: PLC0415
+
+    table, name = _setting("REGULARS_TABLE"), _setting("REGULARS_EVENT_BUS")
+    connection = connect()
+    programs = Programs(connection, table)
+    # It notes no days and opens no account: nothing of what it does is spread over shards.
+    store = Table(connection, table, pepper=None, shards=1)
+
+    def tell(record: Record) -> None:
+        program = programs.current()
+        if program is not None:
+            notices.tell(store, record, program)
+
+    return Announcer(Logs(connection, table), bus.Bus(bus.connect(), name), Logger(), tell)
 
 
 def connect() -> Connection:
@@ -124,9 +231,23 @@ def connect() -> Connection:
 
 
 def now() -> datetime:
-    """The program's clock, to the millisecond that the ledger keeps."""
+    """The clock on the wall, to the millisecond that the ledger keeps. It is the program's, but in a sandbox (`program_time`)."""
     instant = datetime.now(UTC)
     return instant.replace(microsecond=instant.microsecond // 1_000 * 1_000)
+
+
+def program_time(clock: ClockTable | None, wall: datetime) -> datetime:
+    """The program's time when the wall shows `wall`. A stack that is not a sandbox reads nothing for it."""
+    return wall if clock is None else wall + clock.offset()
+
+
+def _is_sandbox() -> bool:
+    return _setting("REGULARS_SANDBOX", "off") == "on"
+
+
+def _clock(connection: Connection, table: str) -> ClockTable | None:
+    """The clock of a stack that was deployed as a sandbox; whether it was created as one, its first program says."""
+    return ClockTable(connection, table) if _is_sandbox() else None
 
 
 def _seconds_left(scope: Mapping[str, Any]) -> float:

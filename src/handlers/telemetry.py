@@ -27,6 +27,15 @@ class Faults:
             pass  # written when the block ends
 
 
+def count(**counts: int) -> None:
+    """Adds to metrics of the function, each by its name."""
+    from aws_lambda_powertools.metrics import MetricUnit, single_metric  # noqa: PLC0415
+
+    for name, value in counts.items():
+        with single_metric(name=name, unit=MetricUnit.Count, value=value, namespace=_namespace()):
+            pass  # written when the block ends
+
+
 def _namespace() -> str:
     # Never a fault of its own while a fault is told: outside a Lambda the setting may be missing.
     return os.environ.get("POWERTOOLS_METRICS_NAMESPACE") or "Regulars"

@@ -1,18 +1,20 @@
 """An account as its member sees it: what can be spent, what is on its way, and when points expire."""
 
-from datetime import date
+from datetime import date, datetime
 from enum import Enum
-from zoneinfo import ZoneInfo
 
 import strawberry
 
 from domain import accounts, days, ledger, members
-from domain.accounts import Status
+from domain.accounts import ROLLING, State, Status
 from domain.entries import Record
 from domain.ledger import Outcome
+from domain.programs import Program
+from schema import tiers
 from schema.context import Context
 from schema.nodes import Node, to_id
 from schema.scalars import DateTime, Day, Long
+from schema.tiers import AccountTier, TierProgress
 
 
 @strawberry.type(description="Points that expire on the same day.")
@@ -21,6 +23,7 @@ class ExpiringPoints:
 
     on: Day = strawberry.field(description="The last day on which these points can be spent.")
     points: Long
+    is_rolling: bool = strawberry.field(description="Whether the member's next activity moves that day.")
 
 
 @strawberry.type(description="Points earned that cannot be spent yet.")
@@ -67,11 +70,28 @@ class Account:
         description="Pending points by the day they become available."
     )
     holds: list[Hold] = strawberry.field(description="Open holds, oldest first.")
+    state: strawberry.Private[State]
+    program: strawberry.Private[Program]
+    today: strawberry.Private[int]
+
+    @strawberry.field(description="The tier the member has; null in a program without tiers.")
+    def tier(self) -> AccountTier | None:
+        """By the ladder in force."""
+        ladder = self.program.ladder
+        return tiers.account_tier_of(ladder, self.state) if ladder else None
+
+    @strawberry.field(
+        description="What counts towards the tiers, and what is missing; null in a program without tiers."
+    )
+    def tier_progress(self) -> TierProgress | None:
+        """Reckoned when asked for."""
+        ladder = self.program.ladder
+        return tiers.progress_of(ladder, self.state, self.today) if ladder else None
 
 
-def account_of(record: Record, zone: ZoneInfo) -> Account:
-    """The account of a record that was advanced to the moment of asking (`ledger.current`)."""
-    state = record.state
+def account_of(record: Record, program: Program, *, at: datetime) -> Account:
+    """The account of a record that was advanced to the moment of asking, `at` (`ledger.current`)."""
+    state, zone = record.state, program.zone
     # An account that was merged is only ever seen as it was before.
     status = AccountStatus.CLOSED if state.status is Status.MERGED else AccountStatus[state.status.name]
     return Account(
@@ -81,9 +101,9 @@ def account_of(record: Record, zone: ZoneInfo) -> Account:
         debt=Long(state.debt),
         status=status,
         expiring=[
-            ExpiringPoints(on=_day(day), points=Long(points))
-            for day, points in state.buckets.items()
-            if day < days.NEVER
+            ExpiringPoints(on=_day(state.last_day(bucket)), points=Long(points), is_rolling=bucket == ROLLING)
+            for bucket, points in state.soonest_first(state.buckets).items()
+            if bucket < days.NEVER
         ],
         pending_points=[
             PendingPoints(
@@ -92,6 +112,9 @@ def account_of(record: Record, zone: ZoneInfo) -> Account:
             for (matures, _), points in state.pending.items()
         ],
         holds=[hold_of(record.account, number, held) for number, held in state.holds.items()],
+        state=state,
+        program=program,
+        today=days.day_of(at, zone),
     )
 
 
@@ -114,5 +137,5 @@ def account_after(context: Context, outcome: Outcome) -> Account:
     if outcome.replayed:
         own = members.own_account(context.store, context.actor)
         record = ledger.known_head(context.store, own or record.account, strong=True)
-    zone = context.program.zone
-    return account_of(ledger.current(record, context.now, zone), zone)
+    program = context.program
+    return account_of(ledger.current(record, context.now, program), program, at=context.now)

@@ -8,6 +8,7 @@ from typing import Protocol
 import strawberry
 
 from domain.access import Actor
+from domain.clock import Clocks
 from domain.notes import Draft
 from domain.programs import Program, Terms
 from domain.store import Store
@@ -24,6 +25,15 @@ class Cursors(Protocol):
         """The position of a cursor."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """What a stack has whose clock may be turned: the clock, what the wall shows, and a way to have a job run."""
+
+    clocks: Clocks
+    wall: datetime
+    start_job: Callable[[str], None]
+
+
 @dataclass(slots=True)
 class Context:
     """One request. `now` is read once, so that everything in an answer is true at the same instant."""
@@ -37,6 +47,7 @@ class Context:
     new_account: Callable[[], str]
     new_code: Callable[[], str]
     new_salt: Callable[[], bytes]
+    sandbox: Sandbox | None = None
 
     @property
     def program(self) -> Program:

@@ -6,16 +6,17 @@ from typing import Any
 
 import strawberry
 
-from domain import days, explanations, ledger
+from domain import days, explanations, ledger, moments, tiers
 from domain import entries as booked
 from domain.access import Permission
-from domain.accounts import DEBT, Line
+from domain.accounts import DEBT, ROLLING, Line, Origin
 from domain.entries import EntryKind, Record
 from schema import pages
 from schema.context import Context, Info
 from schema.nodes import Node, from_id, to_id
 from schema.pages import PageInfo
 from schema.scalars import DateTime, Day, Long
+from schema.tiers import TierOrigin
 
 
 @strawberry.type(description="An amount of money.")
@@ -62,7 +63,12 @@ class BucketChange:
         description="Points into the bucket, or out of it when negative; a debt grows by negative points."
     )
     expires_on: Day | None = strawberry.field(
-        description="The last day these points can be spent; null if they never expire, and for debt."
+        description="The last day these points can be spent; null if they never expire, for debt, and where each activity of the "
+        "member moves it (`isRolling`)."
+    )
+    is_rolling: bool = strawberry.field(
+        description="Whether these points have no day of their own: each activity of the member keeps them alive. "
+        "`Account.expiring` shows the day as it is now."
     )
     available_on: Day | None = strawberry.field(description="Set while the points are pending: when they can be spent.")
 
@@ -84,7 +90,8 @@ class Entry(Node):
             BucketChange(
                 pot=_pot(line),
                 points=Long(line.points),
-                expires_on=Day(days.date_of(line.expires)) if DEBT < line.expires < days.NEVER else None,
+                expires_on=Day(days.date_of(line.expires)) if ROLLING < line.expires < days.NEVER else None,
+                is_rolling=line.expires == ROLLING,
                 available_on=Day(days.date_of(line.matures)) if line.matures else None,
             )
             for line in self.line.lines
@@ -299,6 +306,42 @@ class ReopeningEntry(Entry):
     reason: str
 
 
+@strawberry.enum(description="Why a tier changed.")
+class TierChange(Enum):
+    """`domain.tiers.Change`."""
+
+    REACHED = strawberry.enum_value("REACHED", description="A higher tier was earned.")
+    KEPT = strawberry.enum_value("KEPT", description="The same tier lasts longer: it was earned again.")
+    LIFETIME = strawberry.enum_value("LIFETIME", description="The same tier has no end any more.")
+    FALLEN = strawberry.enum_value("FALLEN", description="The tier ended, and a lower one follows.")
+    SET = strawberry.enum_value("SET", description="Staff set it.")
+    RESUMED = strawberry.enum_value(
+        "RESUMED", description="What staff had set ended, and what was earned is there again."
+    )
+    UNMERGED = strawberry.enum_value("UNMERGED", description="The merge that had brought a better one was undone.")
+
+
+@strawberry.type(description="The member has another tier, or the same one for longer; `points` is 0.")
+class TierEntry(NotedEntry):
+    """The entry of a tier."""
+
+    tier_handle: str = strawberry.field(description="The tier's short name in the program it was in force in.")
+    valid_until: Day | None = strawberry.field(description="The last day of the tier; null if it has no end.")
+    origin: TierOrigin
+    change: TierChange
+    amount: Long | None = strawberry.field(
+        description="What counted for it, by the metric of the ladder; null where nothing was counted."
+    )
+    reason: str | None = strawberry.field(description="The reason code that staff gave; null where nobody decided.")
+
+
+@strawberry.type(description="A moment of the membership gave points, or none.")
+class BonusEntry(Entry):
+    """The entry of a moment, such as a birthday."""
+
+    moment: str = strawberry.field(description="The id of the moment in the program.")
+
+
 @strawberry.type(description="An entry and its place in the list.")
 class EntryEdge:
     """Relay's edge."""
@@ -349,7 +392,7 @@ def page_after(context: Context, account: str, *, first: int, after: str) -> Ent
     records = read_back(context, account, int(seq), wanted=first + 2)
     if records and records[0].seq + 1 == int(seq):
         # The cursor stands on an entry that nobody has booked yet: what time has done since the last record.
-        records.insert(0, ledger.current(records[0], context.now, context.program.zone))
+        records.insert(0, ledger.current(records[0], context.now, context.program))
     return connection(context, account, records, first=first, before=(int(seq), int(index)))
 
 
@@ -480,6 +523,24 @@ def _with_merged(made: Callable[..., Entry]) -> "_Maker":
     return make
 
 
+def _tier(_account: str, entry: booked.Entry, _key: str, common: dict[str, Any]) -> Entry:
+    (told,), standing = entry.explanation, entry.standing
+    handle, change = tiers.told_by(told)
+    return TierEntry(
+        **common,
+        tier_handle=handle,
+        valid_until=Day(days.date_of(standing.until)) if standing and standing.until else None,
+        origin=TierOrigin[(standing.origin if standing else Origin.EARNED).name],
+        change=TierChange[change.name],
+        amount=None if told.basis is None else Long(told.basis),
+        reason=entry.reason,
+    )
+
+
+def _bonus(_account: str, entry: booked.Entry, _key: str, common: dict[str, Any]) -> Entry:
+    return BonusEntry(**common, moment=moments.named_by(entry))
+
+
 _Maker = Callable[[str, booked.Entry, str, dict[str, Any]], Entry]
 _SHOWN: dict[EntryKind, _Maker] = {
     EntryKind.ENROLLMENT: _plain(EnrollmentEntry),
@@ -505,6 +566,8 @@ _SHOWN: dict[EntryKind, _Maker] = {
     EntryKind.MATURITY: _plain(MaturityEntry),
     EntryKind.EXPIRY: _plain(ExpiryEntry),
     EntryKind.DEBT_PAYMENT: _plain(DebtPaymentEntry),
+    EntryKind.TIER: _tier,
+    EntryKind.BONUS: _bonus,
 }
 # Every type that an entry may be shown as; the schema has to be told of them.
 TYPES = (
@@ -531,6 +594,8 @@ TYPES = (
     MaturityEntry,
     ExpiryEntry,
     DebtPaymentEntry,
+    TierEntry,
+    BonusEntry,
 )
 
 

@@ -16,14 +16,17 @@ from graphql import (
     VariableNode,
 )
 
-from domain import history, ledger, limits, members
+from domain import history, ledger, limits, members, notices
 from domain.access import Permission
 from domain.accounts import Status
 from domain.entries import Record
 from domain.members import InvalidEmail, InvalidPhone, Lookup, Profile
+from domain.moments import Birthday as KnownBirthday
+from domain.notices import Consent as KnownConsent
 from domain.refusals import InvalidText, InvalidTime, MemberNotFound, OutcomeUnknown, Refusal
 from domain.store import Home
 from schema import accounts, entries, refusals
+from schema import notices as told
 from schema.access import Permitted
 from schema.accounts import Account
 from schema.context import Context, Info
@@ -31,8 +34,68 @@ from schema.entries import EntryConnection
 from schema.execution import WITHOUT_ARGUMENTS
 from schema.faults import Code, Fault
 from schema.nodes import Node, key_of, to_id
+from schema.notices import NoticeConnection
 from schema.refusals import IDEMPOTENCY_KEY, UserError
-from schema.scalars import DateTime
+from schema.scalars import DateTime, Long
+
+
+@strawberry.type(description="A birthday; 29 February is the 28th in other years.")
+class Birthday:
+    """A date of the year."""
+
+    month: Long
+    day: Long
+    year: Long | None = strawberry.field(description="Null where it was not told; nothing depends on it.")
+
+
+@strawberry.enum(description="What a member may want to be told, or not.")
+class ConsentKind(Enum):
+    """`domain.notices.Consent`."""
+
+    REMINDERS = strawberry.enum_value(
+        "REMINDERS", description="What they are about to lose: points that expire, a tier."
+    )
+    OFFERS = strawberry.enum_value(
+        "OFFERS", description="Moments of their membership, such as a birthday, and what they got for them."
+    )
+    SUMMARY = strawberry.enum_value("SUMMARY", description="What happened in a month.")
+
+
+@strawberry.type(description="Whether a member is told something.")
+class Consent:
+    """One kind of consent, answered or not."""
+
+    kind: ConsentKind
+    is_given: bool = strawberry.field(description="Whether notices of this kind are given.")
+    is_answered: bool = strawberry.field(description="False while it is what the program does for whoever did not say.")
+
+
+@strawberry.input(description="A birthday. It cannot lie in the future; 29 February is a date of every year.")
+class BirthdayInput:
+    """A date of the year, with or without the year."""
+
+    month: Long = strawberry.field(description="1 to 12.")
+    day: Long = strawberry.field(description="1 to 31, as the month has days.")
+    year: Long | None = strawberry.field(default=None, description="Within the last 125 years; best left out.")
+
+    def birthday(self) -> KnownBirthday:
+        """As it was told."""
+        return KnownBirthday(self.month, self.day, self.year)
+
+
+@strawberry.input(description="An answer to whether one wants to be told something.")
+class ConsentInput:
+    """One answer."""
+
+    kind: ConsentKind = strawberry.field(description="What it is about.")
+    is_given: bool | None = strawberry.field(
+        default=None, description="Yes or no; null takes the answer back, and the program's default stands."
+    )
+
+
+def answers_of(given: list[ConsentInput] | None) -> dict[KnownConsent, bool | None]:
+    """Answers by their kind. Refuses `ConsentRepeated`."""
+    return members.answers((KnownConsent[each.kind.name], each.is_given) for each in given or [])
 
 
 @strawberry.type(
@@ -60,12 +123,47 @@ class Member(Node):
         if as_of is None:
             return self.account_now
         context = info.context
-        zone = context.program.zone
         try:
-            then = history.as_of(context.store, self.home.records, as_of, now=context.now, zone=zone)
+            then = history.as_of(context.store, self.home.records, as_of, now=context.now, program=context.program)
         except InvalidTime as refusal:
             raise Fault(Code.BAD_USER_INPUT, refusal.message, field=".".join(refusal.field)) from refusal
-        return accounts.account_of(then, zone)
+        return accounts.account_of(then, context.program, at=as_of)
+
+    @strawberry.field(description="The birthday they told; null for tills, who do not need it.")
+    def birthday(self, info: Info) -> Birthday | None:
+        """Personal data that is read with the member."""
+        known = self.home.profile.birthday if self.home.profile else None
+        if known is None or not told.may_see(info.context):
+            return None
+        return Birthday(
+            month=Long(known.month), day=Long(known.day), year=None if known.year is None else Long(known.year)
+        )
+
+    @strawberry.field(description="What they want to be told, each kind; null for tills.")
+    def consents(self, info: Info) -> list[Consent] | None:
+        """As it stands under the program in force."""
+        context, profile = info.context, self.home.profile
+        if profile is None or not told.may_see(context):
+            return None
+        return [
+            Consent(
+                kind=ConsentKind[each.name],
+                is_given=notices.agrees(profile, each, context.program),
+                is_answered=each in profile.consents,
+            )
+            for each in KnownConsent
+        ]
+
+    @strawberry.field(
+        description="What they were told in the last year, the newest first by the day it is about; null for tills."
+    )
+    def notices(
+        self, info: Info, first: int = limits.ENTRIES_PAGE_DEFAULT, after: str | None = None
+    ) -> NoticeConnection | None:
+        """A read of its own: a home screen without it is one."""
+        if not told.may_see(info.context):
+            return None
+        return told.connection(info.context, self.acct, self.name, first=first, after=after)
 
     @strawberry.field(description="The history, newest first.")
     def entries(
@@ -80,7 +178,7 @@ class Member(Node):
         if shown < first + 1 and records[-1].seq > 1:
             older = entries.read_back(context, self.acct, records[-1].seq - 1, wanted=first + 1 - shown)
             records = (*records, *older)
-        unbooked = ledger.current(records[0], context.now, context.program.zone)
+        unbooked = ledger.current(records[0], context.now, context.program)
         return entries.connection(context, self.acct, (unbooked, *records), first=first, before=None)
 
     @strawberry.field(description="Who became part of this member, in the order of the merges; at most 16.")
@@ -172,15 +270,23 @@ class MemberEnrollInput:
         default=None, description="The number of a loyalty card: unique, up to 128 characters."
     )
     name: str | None = None
+    birthday: BirthdayInput | None = strawberry.field(
+        default=None, description="For what the program does on birthdays, if that is told."
+    )
+    consents: list[ConsentInput] | None = strawberry.field(
+        default=None, description="Answers to what one may be told, each kind once."
+    )
 
 
 @strawberry.enum(description="Why a member was not enrolled.")
 class MemberEnrollErrorCode(Enum):
     """Codes of `domain.members.ENROLL_REFUSALS`."""
 
+    CONSENT_REPEATED = "CONSENT_REPEATED"
     INVALID_TEXT = "INVALID_TEXT"
     INVALID_EMAIL = "INVALID_EMAIL"
     INVALID_PHONE = "INVALID_PHONE"
+    INVALID_BIRTHDAY = "INVALID_BIRTHDAY"
     CONTACT_MISSING = "CONTACT_MISSING"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
     ALREADY_ENROLLED = "ALREADY_ENROLLED"
@@ -233,6 +339,7 @@ def member_enroll(info: Info, input: MemberEnrollInput) -> MemberEnrollPayload:
     try:
         enrolled = members.enroll(
             context.store,
+            context.program,
             actor=context.actor,
             idempotency_key=input.idempotency_key,
             profile=Profile(
@@ -242,6 +349,8 @@ def member_enroll(info: Info, input: MemberEnrollInput) -> MemberEnrollPayload:
                 email=input.email,
                 phone=input.phone,
                 card_number=input.card_number,
+                birthday=input.birthday.birthday() if input.birthday else None,
+                consents=_given(answers_of(input.consents)),
             ),
             account=context.new_account(),
             now=context.now,
@@ -250,6 +359,10 @@ def member_enroll(info: Info, input: MemberEnrollInput) -> MemberEnrollPayload:
         error = refusals.user_error(refusal, MemberEnrollUserError, MemberEnrollErrorCode)
         return MemberEnrollPayload(replayed=refusal.replayed, user_errors=[error])
     return MemberEnrollPayload(member=load(info, enrolled.account, strong=True), replayed=enrolled.replayed)
+
+
+def _given(answers: Mapping[KnownConsent, bool | None]) -> dict[KnownConsent, bool]:
+    return {kind: answer for kind, answer in answers.items() if answer is not None}
 
 
 @strawberry.type
@@ -305,8 +418,8 @@ def _is_merged(home: Home) -> bool:
 def member_of(context: Context, account: str, home: Home) -> Member:
     """A member as read from the store."""
     profile = home.profile
-    zone = context.program.zone
-    now = ledger.current(home.records[0], context.now, zone)
+    program = context.program
+    now = ledger.current(home.records[0], context.now, program)
     return Member(
         id=to_id("Member", account),
         external_id=profile.external_id if profile else None,
@@ -315,7 +428,7 @@ def member_of(context: Context, account: str, home: Home) -> Member:
         phone=profile.phone if profile else None,
         card_number=profile.card_number if profile else None,
         enrolled_at=DateTime(profile.enrolled_at) if profile else None,
-        account_now=accounts.account_of(now, zone),
+        account_now=accounts.account_of(now, program, at=context.now),
         acct=account,
         home=home,
     )

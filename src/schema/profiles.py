@@ -11,7 +11,7 @@ from schema import entries, refusals
 from schema.access import Permitted
 from schema.context import Info
 from schema.entries import UpdateEntry
-from schema.members import Member, MemberByInput, load
+from schema.members import BirthdayInput, ConsentInput, Member, MemberByInput, answers_of, load
 from schema.refusals import IDEMPOTENCY_KEY, UserError
 
 
@@ -40,23 +40,39 @@ class MemberUpdateInput:
         default=strawberry.UNSET,
         description="Unique, up to 128 characters. Not for members: it is the id in the shop's own systems.",
     )
+    birthday: BirthdayInput | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="For what the program does on birthdays, once a year, however often it changes. Whoever tells it after the "
+        "day has it next year.",
+    )
+    consents: list[ConsentInput] | None = strawberry.field(
+        default=None, description="Answers to what one may be told, each kind once; what is left out stays."
+    )
     reason: str | None = strawberry.field(
         default=None, description="A code such as `MOVED`: capital letters, digits and _; no free text."
     )
 
-    def changes(self) -> dict[str, str | None]:
-        """The fields that were given, by their names in a profile."""
+    def changes(self) -> profiles.Changes:
+        """What was given. Refuses `ConsentRepeated`."""
         given = {name: getattr(self, name) for name in profiles.FIELDS}
-        return {name: value for name, value in given.items() if value is not strawberry.UNSET}
+        told = self.birthday
+        return profiles.Changes(
+            texts={name: value for name, value in given.items() if value is not strawberry.UNSET},
+            birthday=told.birthday() if told else None,
+            has_birthday=told is not strawberry.UNSET,
+            consents=answers_of(self.consents),
+        )
 
 
 @strawberry.enum(description="Why a member was not changed.")
 class MemberUpdateErrorCode(Enum):
     """Codes of `domain.profiles.UPDATE_REFUSALS`."""
 
+    CONSENT_REPEATED = "CONSENT_REPEATED"
     INVALID_TEXT = "INVALID_TEXT"
     INVALID_EMAIL = "INVALID_EMAIL"
     INVALID_PHONE = "INVALID_PHONE"
+    INVALID_BIRTHDAY = "INVALID_BIRTHDAY"
     FIELD_RESERVED = "FIELD_RESERVED"
     MEMBER_NOT_FOUND = "MEMBER_NOT_FOUND"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
@@ -118,8 +134,8 @@ class ProfileMutations:
 
     member_update: MemberUpdatePayload = strawberry.field(
         resolver=member_update,
-        description="Changes personal data, and how a member is found with it. Members change their own name, email and phone "
-        "unless they are blocked; tills with the members scope and staff change everything of anyone. A refusal is final for its "
-        "key.",
+        description="Changes personal data, how a member is found with it, and what they are told. Members change their own "
+        "name, email, phone, birthday and consents unless they are blocked; tills with the members scope and staff change "
+        "everything of anyone. A refusal is final for its key.",
         extensions=[Permitted(Permission.MEMBERS_UPDATE, Permission.OWN_ACCOUNT_UPDATE)],
     )

@@ -6,11 +6,12 @@ from functools import cache
 
 import strawberry
 
+from domain import days, ledger, limits, members, programs, rewards
 from domain import entries as booked
-from domain import limits, programs, rewards
 from domain.access import Permission
+from domain.accounts import State
 from domain.entries import End, Entry
-from domain.refusals import Refusal
+from domain.refusals import MemberNotFound, Refusal
 from schema import accounts, entries, pages, refusals
 from schema.access import Permitted
 from schema.accounts import Account
@@ -20,7 +21,7 @@ from schema.members import MemberByInput
 from schema.nodes import Node, from_id, place_of, to_id
 from schema.pages import PageInfo
 from schema.refusals import IDEMPOTENCY_KEY, UserError
-from schema.scalars import DateTime, Long
+from schema.scalars import DateTime, Day, Long
 
 
 @strawberry.type(description="Something to redeem points for.")
@@ -31,6 +32,17 @@ class Reward(Node):
     name: str
     description: str
     cost: Long = strawberry.field(description="Points it takes.")
+    # Reckoned when asked for: a member's own date needs a read of their account.
+    available: strawberry.Private[Callable[[], int]]
+
+    @strawberry.field(
+        description="The first day on which it can be redeemed: a member's own, which their tier may bring forward; for other "
+        "callers that of everybody in the lowest tier. Null if it always could be."
+    )
+    def available_on(self) -> Day | None:
+        """By the tier of now."""
+        day = self.available()
+        return Day(days.date_of(day)) if day else None
 
 
 @strawberry.type(description="A reward and its place in the list.")
@@ -104,6 +116,7 @@ class RewardRedeemErrorCode(Enum):
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
     MEMBER_CLOSED = "MEMBER_CLOSED"
     MEMBER_BLOCKED = "MEMBER_BLOCKED"
+    REWARD_NOT_AVAILABLE = "REWARD_NOT_AVAILABLE"
     INSUFFICIENT_POINTS = "INSUFFICIENT_POINTS"
 
 
@@ -181,8 +194,9 @@ def rewards_page(info: Info, first: int = 50, after: str | None = None) -> Rewar
     start = 0 if position is None else int(position)
     catalog = context.program.rewards
     page = catalog[start : start + min(first, limits.REWARDS_PAGE_MAX)]
+    own = _own_state(context)
     edges = [
-        RewardEdge(cursor=context.cursors.seal(_SCOPE, str(start + offset + 1)), node=reward_of(reward))
+        RewardEdge(cursor=context.cursors.seal(_SCOPE, str(start + offset + 1)), node=_reward_of(context, reward, own))
         for offset, reward in enumerate(page)
     ]
     return RewardConnection(
@@ -284,14 +298,38 @@ class RewardMutations:
     )
 
 
-def reward_of(reward: programs.Reward) -> Reward:
-    """A reward as the contract shows it."""
+def reward_of(context: Context, reward: programs.Reward) -> Reward:
+    """A reward as the contract shows it to the caller."""
+    return _reward_of(context, reward, _own_state(context))
+
+
+def _own_state(context: Context) -> Callable[[], State | None]:
+    """The caller's own account, read once if it is asked for; None for whoever has none."""
+
+    def read() -> State | None:
+        account = members.own_account(context.store, context.actor)
+        try:
+            head = ledger.known_head(context.store, account) if account else None
+        except MemberNotFound:
+            # A token that names an account which is not there yet.
+            return None
+        return ledger.current(head, context.now, context.program).state if head else None
+
+    return cache(read)
+
+
+def _reward_of(context: Context, reward: programs.Reward, own: Callable[[], State | None]) -> Reward:
+    def available() -> int:
+        # Only where there is a day to bring forward is the account read.
+        return rewards.available_on(reward, context.program, own() if reward.available_from else None)
+
     return Reward(
         id=to_id("Reward", reward.id),
         handle=reward.id,
         name=reward.name,
         description=reward.description,
         cost=Long(reward.cost),
+        available=available,
     )
 
 

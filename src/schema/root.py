@@ -7,16 +7,20 @@ from strawberry.tools import merge_types
 from domain import ledger, members
 from domain.access import Permission
 from domain.entries import EntryKind, Key, Record
-from schema import access, entries, limits, purchases, rewards, transfers
+from schema import access, clock, entries, limits, notices, purchases, rewards, tiers, transfers
 from schema.access import Permitted
 from schema.accounts import Hold, hold_of
 from schema.adjustments import AdjustmentMutations
+from schema.clock import ClockMutations, ClockQueries
 from schema.context import Context, Info
 from schema.holds import HoldMutations
 from schema.members import MemberMutations, MemberQueries, load
 from schema.merges import MergeMutations
 from schema.nodes import Node, from_id
+from schema.notices import NoticeMutations
 from schema.profiles import ProfileMutations
+from schema.programs import ProgramQueries
+from schema.promotions import PromotionMutations
 from schema.purchases import PurchaseMutations, PurchaseQueries
 from schema.returns import ReturnMutations
 from schema.rewards import RewardMutations, RewardQueries
@@ -31,19 +35,25 @@ def node(info: Info, id: strawberry.ID) -> Node | None:
     kind, key = from_id(id)
     if kind == "Reward":
         reward = context.program.reward(key)
-        return rewards.reward_of(reward) if reward else None
+        return rewards.reward_of(context, reward) if reward else None
+    if kind == "Tier":
+        return _tier(context, key)
+    if kind == "Job":
+        return clock.find(context, key)
     if kind == "Purchase":
         source, _, value = key.partition(":")
         return purchases.find(context, Key(source, value))
     account, _, place = key.partition(":")
     if kind == "Transfer":
         return _transfer_at(context, account, place)
-    if kind not in ("Member", "Entry", "Redemption", "Hold") or not account or not _may_see(context, account):
+    if kind not in ("Member", "Entry", "Redemption", "Hold", "Notice") or not account or not _may_see(context, account):
         return None
     if kind == "Member":
         return load(info, account)
     if kind == "Hold":
         return _hold_at(context, account, place)
+    if kind == "Notice":
+        return notices.find(context, account, place)
     record, index = _entry_at(context, account, place)
     if record is None:
         return None
@@ -57,6 +67,11 @@ def entry(info: Info, id: strawberry.ID) -> entries.Entry | None:
     """An entry by its id; null for the id of anything else."""
     found = node(info, id) if from_id(id)[0] == "Entry" else None
     return found if isinstance(found, entries.Entry) else None
+
+
+def _tier(context: Context, key: str) -> tiers.Tier | None:
+    ladder = context.program.ladder
+    return next((tiers.tier_of(each) for each in ladder.tiers if each.id == key), None) if ladder else None
 
 
 def _may_see(context: Context, account: str) -> bool:
@@ -83,7 +98,7 @@ def _hold_at(context: Context, account: str, place: str) -> Hold | None:
     head = context.store.head(account, strong=True)
     if head is None:
         return None
-    holds = ledger.current(head, context.now, context.program.zone).state.holds
+    holds = ledger.current(head, context.now, context.program).state.holds
     return next((hold_of(account, number, held) for number, held in holds.items() if place == str(number)), None)
 
 
@@ -97,7 +112,7 @@ def _entry_at(context: Context, account: str, place: str) -> tuple[Record | None
     found = context.store.records_after(account, max(int(seq) - 2, 0), limit=min(int(seq), 2))
     record = found[-1] if found else None
     if record is not None and record.seq + 1 == int(seq):
-        record = ledger.current(record, context.now, context.program.zone)
+        record = ledger.current(record, context.now, context.program)
     if record is None or record.seq != int(seq) or int(index) >= len(record.entries):
         return None, 0
     if not entries.is_shown(record.entries[int(index)]):
@@ -122,7 +137,7 @@ class NodeQueries:
     )
 
 
-QUERIES = (MemberQueries, PurchaseQueries, RewardQueries, NodeQueries)
+QUERIES = (MemberQueries, PurchaseQueries, RewardQueries, ProgramQueries, ClockQueries, NodeQueries)
 MUTATIONS = (
     MemberMutations,
     PurchaseMutations,
@@ -131,9 +146,12 @@ MUTATIONS = (
     HoldMutations,
     AdjustmentMutations,
     ProfileMutations,
+    NoticeMutations,
     StandingMutations,
+    PromotionMutations,
     TransferMutations,
     MergeMutations,
+    ClockMutations,
 )
 
 Query = merge_types("Query", QUERIES)

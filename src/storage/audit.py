@@ -76,7 +76,7 @@ class Source:
 
     def zones(self) -> tuple[ZoneInfo, ...]:
         """The time zones of all programs that were ever in force, the newest one last."""
-        found = self._pages("Query", _in(keys.CONFIG))
+        found = (item for item in self._pages("Query", _in(keys.CONFIG)) if kind_of(item) == "program")
         zones = [json.loads(item["doc"]["S"])["document"]["timezone"] for item in found]
         return tuple(ZoneInfo(name) for name in dict.fromkeys(zones))
 
@@ -194,6 +194,9 @@ _KINDS = {
     "due row": (r"D#[0-9]+#[0-9]+", r".+"),
     "directory": (r"DIR#[0-9]+", r".+"),
     "program": (r"CFG", r"V#[0-9]{10}"),
+    "mark": (r"CFG", r"JOB#[a-z]+"),
+    "clock": (r"CFG", r"CLOCK"),
+    "job": (r"JOB#[0-9a-f]{32}", r"JOB"),
 }
 _KEYS: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 for _kind, (_pk, _sk) in _KINDS.items():
@@ -580,7 +583,7 @@ class Audit:
                 continue
             is_new = is_new or (record.seq == 1 and record.state.at > self._now - _NEW)
             entries += len(record.entries)
-            self._found(*found, *replay.follow(record), *self._peers(record))
+            self._found(*found, *replay.follow(record), *self._peers(record, replay.rolled))
             for entry in record.entries:
                 if entry.key is not None:
                     is_refused = entry.kind is EntryKind.REFUSED
@@ -594,11 +597,11 @@ class Audit:
         self._found(*self._around(seen, replay.seq, is_there=is_there, is_new=is_new))
         return records, entries
 
-    def _peers(self, record: Record) -> Iterator[Finding]:
-        for entry in record.entries:
+    def _peers(self, record: Record, rolled: Sequence[int | None]) -> Iterator[Finding]:
+        for entry, rolling in zip(record.entries, rolled, strict=True):
             if verification.has_peer(entry):
                 other = self._source.record(*entry.peer) if entry.peer is not None else None
-                yield from verification.check_peer(record, entry, other)
+                yield from verification.check_peer(record, entry, other, rolling=rolling)
 
     def _around(self, seen: Seen, seq: int, *, is_there: bool, is_new: bool) -> Iterator[Finding]:
         """What the rest of the table says of an account whose log ends at `seq`."""

@@ -7,6 +7,7 @@ client charge for structure: `20850+12 20881-3` is +12 points in the bucket of d
 
 import json
 import zlib
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,9 @@ from pynamodb.attributes import Attribute, BinaryAttribute, NumberAttribute, Uni
 from pynamodb.constants import LIST, NUMBER, STRING
 from pynamodb.models import Model
 
-from domain.accounts import DEBT, Hold, Line, State, Status
+from domain import limits
+from domain.accounts import DEBT, Hold, Line, Origin, Standing, State, Status
+from domain.days import Rounding
 from domain.entries import (
     Basket,
     BasketLine,
@@ -30,7 +33,10 @@ from domain.entries import (
     Record,
     Reversal,
 )
+from domain.expiry import Rolling
 from domain.members import Profile
+from domain.moments import Birthday
+from domain.notices import Consent, Notice, NoticeKind
 from domain.refusals import Refusal
 from storage import chain, keys
 
@@ -108,6 +114,86 @@ class PairAttribute(Attribute[tuple[int, int]]):
 
     def deserialize(self, value: str) -> tuple[int, int]:
         return _pair(value)
+
+
+class RollingAttribute(Attribute[Rolling]):
+    """The rolling day, the silence it outlasts in months and days, and the months it is rounded to: `20850:18:0:1`."""
+
+    attr_type = STRING
+
+    def serialize(self, value: Rolling) -> str:
+        return _rolling_text(value)
+
+    def deserialize(self, value: str) -> Rolling:
+        return _rolling(value)
+
+
+class StandingAttribute(Attribute[Standing]):
+    """A tier, its last day and why it is had, and what is had behind it: `gold:21183:E silver:21548:M`."""
+
+    attr_type = STRING
+
+    def serialize(self, value: Standing) -> str:
+        return _standing_text(value)
+
+    def deserialize(self, value: str) -> Standing:
+        return _standing(value)
+
+
+class MarksAttribute(Attribute[dict[str, int]]):
+    """Named numbers: `active=20780 joined=20700 purchases=3`."""
+
+    attr_type = STRING
+
+    def serialize(self, value: dict[str, int]) -> str:
+        return _marks_text(value.items())
+
+    def deserialize(self, value: str) -> dict[str, int]:
+        return dict(_marks(value))
+
+
+class BirthdayAttribute(Attribute[Birthday]):
+    """A date, with a year or without, and the day it became known: `2000-02-29@20780`, `02-29@20780`."""
+
+    attr_type = STRING
+
+    def serialize(self, value: Birthday) -> str:
+        year = "" if value.year is None else f"{value.year:04d}-"
+        return f"{year}{value.month:02d}-{value.day:02d}@{value.known}"
+
+    def deserialize(self, value: str) -> Birthday:
+        date, _, known = value.partition("@")
+        *year, month, day = map(int, date.split("-"))
+        return Birthday(month, day, year[0] if year else None, int(known))
+
+
+class ConsentsAttribute(Attribute[dict[Consent, bool]]):
+    """The answers a member gave: `reminders=1 offers=0`."""
+
+    attr_type = STRING
+
+    def serialize(self, value: dict[Consent, bool]) -> str:
+        return _marks_text((each.value, int(value[each])) for each in Consent if each in value)
+
+    def deserialize(self, value: str) -> dict[Consent, bool]:
+        return {Consent(name): bool(given) for name, given in _marks(value)}
+
+
+class ArgumentsAttribute(Attribute[dict[str, int | str]]):
+    """What fills in a text: `balance=120 date=20850 tier=gold`. An id may look like a number."""
+
+    attr_type = STRING
+
+    def serialize(self, value: dict[str, int | str]) -> str:
+        return " ".join(f"{name}={each}" for name, each in value.items())
+
+    def deserialize(self, value: str) -> dict[str, int | str]:
+        parts = (part.partition("=") for part in value.split())
+        return {name: each if name in _IDS else int(each) for name, _, each in parts}
+
+
+# Arguments of a notice that are ids.
+_IDS = frozenset({"tier", "reward"})
 
 
 class QuantitiesAttribute(Attribute[dict[int, int]]):
@@ -223,6 +309,10 @@ class RecordRow(Row):
     status = UnicodeAttribute(attr_name="s", null=True)
     sent = PairAttribute(attr_name="g", null=True)
     merged = UnicodeAttribute(attr_name="m", null=True)
+    rolling = RollingAttribute(attr_name="r", null=True)
+    standing = StandingAttribute(attr_name="t", null=True)
+    qualifying = BucketsAttribute(attr_name="q", null=True)
+    marks = MarksAttribute(attr_name="c", null=True)
     hash = BinaryAttribute(attr_name=chain.HASH_ATTRIBUTE, null=True, legacy_encoding=False)
 
 
@@ -236,6 +326,8 @@ class ProfileRow(Row):
     phone = UnicodeAttribute(attr_name="ph", null=True)
     card_number = UnicodeAttribute(attr_name="cd", null=True)
     login = UnicodeAttribute(attr_name="lg", null=True)
+    birthday = BirthdayAttribute(attr_name="bd", null=True)
+    consents = ConsentsAttribute(attr_name="cs", null=True)
 
 
 class ClaimRow(Row):
@@ -285,6 +377,18 @@ class NoteRow(Row):
     salt = BinaryAttribute(attr_name="sa", legacy_encoding=False)
 
 
+class NoticeRow(Row):
+    """A: something a member was told; `rd` is when they read it. Forgotten a while after it was given."""
+
+    kind = UnicodeAttribute(attr_name="k")
+    at = InstantAttribute(attr_name="at")
+    version = NumberAttribute(attr_name="v")
+    moment = UnicodeAttribute(attr_name="mo", null=True)
+    args = ArgumentsAttribute(attr_name="ar", null=True)
+    read_at = InstantAttribute(attr_name="rd", null=True)
+    ttl = NumberAttribute(attr_name="ttl")
+
+
 class LookupRow(Row):
     """U: the account a unique value leads to. One that was given up leads nowhere, until TTL or a new owner takes it."""
 
@@ -302,6 +406,53 @@ class ProgramRow(Row):
     """CFG: one published version of the program, as a JSON document."""
 
     document = UnicodeAttribute(attr_name="doc")
+    # On the first version alone, and only of a stack whose clock may be turned.
+    sandbox = NumberAttribute(attr_name="sb", null=True)
+
+
+class MarkRow(Row):
+    """JOB: up to which day a round of the scheduled jobs is planned."""
+
+    day = NumberAttribute(attr_name="d")
+
+
+class DialRow(Row):
+    """CLOCK: how many milliseconds a sandbox's clock is ahead of the wall, and the job that turned it last."""
+
+    offset = NumberAttribute(attr_name="at")
+    job = UnicodeAttribute(attr_name="j")
+
+
+class CountsAttribute(Attribute[dict[str, int]]):
+    """Numbers by kind: `EXPIRY=12 MATURITY=3`."""
+
+    attr_type = STRING
+
+    def serialize(self, value: dict[str, int]) -> str:
+        return _marks_text(value.items())
+
+    def deserialize(self, value: str) -> dict[str, int]:
+        return dict(_marks(value))
+
+
+class JobRow(Row):
+    """JOB: a turn of the clock, and how far it is."""
+
+    fingerprint = BinaryAttribute(attr_name="f", legacy_encoding=False)
+    actor = UnicodeAttribute(attr_name="u")
+    starts_at = InstantAttribute(attr_name="a")
+    ends_at = InstantAttribute(attr_name="z")
+    reached_at = InstantAttribute(attr_name="r")
+    beat_at = InstantAttribute(attr_name="b")
+    status = UnicodeAttribute(attr_name="s")
+    days_total = NumberAttribute(attr_name="n")
+    days_done = NumberAttribute(attr_name="d")
+    partitions = NumberAttribute(attr_name="p")
+    after = UnicodeAttribute(attr_name="k", null=True)
+    program = NumberAttribute(attr_name="g")
+    counts = CountsAttribute(attr_name="c", null=True)
+    failure = UnicodeAttribute(attr_name="e", null=True)
+    version = NumberAttribute(attr_name="v")
 
 
 def record_item(record: Record) -> Item:
@@ -316,6 +467,10 @@ def record_item(record: Record) -> Item:
     row.status = None if state.status is Status.ACTIVE else _STATUSES[state.status]
     row.sent = state.sent if state.sent[1] else None
     row.merged = " ".join(state.merged) or None
+    row.rolling = state.rolling
+    row.standing = state.standing
+    row.qualifying = state.qualifying or None
+    row.marks = state.marks or None
     item = row.serialize()
     return {**item, chain.HASH_ATTRIBUTE: {"B": chain.hash_of(item, record.prior)}}
 
@@ -327,6 +482,7 @@ def record_from(item: Item) -> Record:
     entries = RecordRow.entries.deserialize(item["e"]["L"])
     buckets, pending, holds, debt = get("b"), get("p"), get("o"), get("d")
     status, sent, merged, proof = get("s"), get("g"), get("m"), get(chain.HASH_ATTRIBUTE)
+    rolling, standing, qualifying, marks = get("r"), get("t"), get("q"), get("c")
     state = State(
         at=entries[-1].at,
         buckets=RecordRow.buckets.deserialize(buckets["S"]) if buckets else {},
@@ -336,6 +492,10 @@ def record_from(item: Item) -> Record:
         status=_STATUS_OF[status["S"]] if status else Status.ACTIVE,
         sent=_pair(sent["S"]) if sent else (0, 0),
         merged=tuple(merged["S"].split()) if merged else (),
+        rolling=_rolling(rolling["S"]) if rolling else None,
+        standing=_standing(standing["S"]) if standing else None,
+        qualifying=RecordRow.qualifying.deserialize(qualifying["S"]) if qualifying else {},
+        marks=dict(_marks(marks["S"])) if marks else {},
     )
     account, seq = item["PK"]["S"][2:], keys.sequence(item["SK"]["S"])
     return Record(account, seq, entries, state, hash=proof["B"] if proof else b"")
@@ -353,6 +513,8 @@ def profile_item(account: str, profile: Profile) -> Item:
         phone=profile.phone,
         card_number=profile.card_number,
         login=profile.login,
+        birthday=profile.birthday,
+        consents=profile.consents or None,
     ).serialize()
 
 
@@ -372,6 +534,8 @@ def profile_from(item: Item) -> Profile:
         phone=text("ph"),
         card_number=text("cd"),
         login=text("lg"),
+        birthday=ProfileRow.birthday.deserialize(birthday) if (birthday := text("bd")) else None,
+        consents=ProfileRow.consents.deserialize(consents) if (consents := text("cs")) else {},
     )
 
 
@@ -475,6 +639,47 @@ def note_from(item: Item) -> Note:
     return Note(row.text, row.salt, bytes.fromhex(row.sk.rpartition("#")[2]))
 
 
+def notice_item(account: str, notice: Notice) -> Item:
+    """A notice as its item."""
+    return NoticeRow(
+        keys.account(account),
+        keys.notice(notice.day, notice.about),
+        kind=_NOTICES[notice.kind],
+        at=notice.at,
+        version=notice.version,
+        moment=notice.moment or None,
+        args=notice.args or None,
+        read_at=notice.read_at,
+        ttl=int((notice.at + limits.NOTICE_RETENTION).timestamp()),
+    ).serialize()
+
+
+def notice_from(item: Item) -> Notice:
+    """The notice of an item."""
+    row = NoticeRow.from_raw_data(item)
+    day, about = keys.noticed(row.sk)
+    return Notice(
+        kind=_NOTICE_OF[row.kind],
+        day=day,
+        about=about,
+        at=row.at,
+        version=int(row.version),
+        moment=row.moment or "",
+        args=row.args or {},
+        read_at=row.read_at,
+    )
+
+
+# One letter a kind of notice.
+_NOTICES = {
+    NoticeKind.REMINDER: "X",
+    NoticeKind.TIER_FALLING: "T",
+    NoticeKind.MOMENT: "M",
+    NoticeKind.SUMMARY: "S",
+}
+_NOTICE_OF = {letter: kind for kind, letter in _NOTICES.items()}
+
+
 def _millis(instant: datetime) -> int:
     # Exact: timestamp() would go through a float.
     return (instant - _EPOCH) // _MILLISECOND
@@ -519,6 +724,38 @@ def _lines(text: str) -> list[Line]:
 def _pair(text: str) -> tuple[int, int]:
     first, _, second = text.partition(":")
     return int(first), int(second)
+
+
+def _rolling_text(rolling: Rolling) -> str:
+    return f"{rolling.until}:{rolling.months}:{rolling.days}:{rolling.rounding.value}"
+
+
+def _rolling(text: str) -> Rolling:
+    until, months, days, rounding = map(int, text.split(":"))
+    return Rolling(until, months, days, Rounding(rounding))
+
+
+def _standing_text(standing: Standing) -> str:
+    own = f"{standing.tier}:{standing.until}:{standing.origin.value[0]}"
+    return own if standing.then is None else f"{own} {_standing_text(standing.then)}"
+
+
+def _standing(text: str) -> Standing:
+    own, _, then = text.partition(" ")
+    tier, until, origin = own.rsplit(":", 2)
+    return Standing(tier, int(until), _ORIGIN_OF[origin], _standing(then) if then else None)
+
+
+_ORIGIN_OF = {origin.value[0]: origin for origin in Origin}
+
+
+def _marks_text(marks: Iterable[tuple[str, int]]) -> str:
+    return " ".join(f"{name}={value}" for name, value in marks)
+
+
+def _marks(text: str) -> list[tuple[str, int]]:
+    parts = (part.partition("=") for part in text.split())
+    return [(name, int(value)) for name, _, value in parts]
 
 
 def _explanation_text(explanation: Explanation) -> str:
@@ -572,6 +809,8 @@ _KINDS = {
     EntryKind.MERGED: "Y",
     EntryKind.REOPENING: "O",
     EntryKind.REFUSED: "F",
+    EntryKind.TIER: "T",
+    EntryKind.BONUS: "S",
 }
 _KIND_OF = {letter: kind for kind, letter in _KINDS.items()}
 _STATUSES = {Status.BLOCKED: "B", Status.CLOSED: "C", Status.MERGED: "M"}
@@ -608,6 +847,14 @@ def _entry_to_map(entry: Entry) -> Item:
         fields["n"] = {"S": entry.note.hex()}
     if entry.refusal is not None:
         fields["r"] = {"L": _refusal_texts(entry.refusal)}
+    if entry.rolls is not None:
+        fields["rl"] = {"S": _rolling_text(entry.rolls)}
+    if entry.qualifies:
+        fields["q"] = {"S": " ".join(f"{period}:{amount}" for period, amount in entry.qualifies)}
+    if entry.standing is not None:
+        fields["ti"] = {"S": _standing_text(entry.standing)}
+    if entry.marks:
+        fields["mk"] = {"S": _marks_text(entry.marks)}
     for name, text in (
         ("u", entry.actor),
         ("lo", entry.location),
@@ -629,6 +876,7 @@ def _entry_from_map(fields: Item) -> Entry:
     cause, peer, note, refusal = text("ca"), text("p"), text("n"), fields.get("r")
     peer_seq, _, peer_account = (peer or "").partition("@")
     lines, explanation, key = text("l"), text("x"), text("i")
+    rolls, qualifies, standing, marks = text("rl"), text("q"), text("ti"), text("mk")
     version, _, reward_id = (reward or "").partition("#")
     return Entry(
         kind=_KIND_OF[fields["k"]["S"]],
@@ -651,4 +899,8 @@ def _entry_from_map(fields: Item) -> Entry:
         peer=(peer_account, int(peer_seq)) if peer else None,
         note=bytes.fromhex(note) if note else None,
         refusal=_refusal(refusal["L"]) if refusal else None,
+        rolls=_rolling(rolls) if rolls else None,
+        qualifies=tuple(map(_pair, qualifies.split())) if qualifies else (),
+        standing=_standing(standing) if standing else None,
+        marks=tuple(_marks(marks)) if marks else (),
     )

@@ -3,13 +3,16 @@
 import hmac
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from domain.agenda import Partition, Round
+from domain.clock import Dial, Job, JobKnown
 from domain.entries import Claim, End, Key, Note, PurchaseReturn, Record
 from domain.members import Lookup, Profile
+from domain.notices import Notice
 from domain.store import NOTHING, Beside, ClaimTaken, Contended, EndTaken, Home, LookupTaken, ReturnTaken, Update
-from storage import chain, items
+from storage import chain, items, keys
 
 
 class Memory:
@@ -25,6 +28,7 @@ class Memory:
         self._returns: dict[tuple[Key, str], PurchaseReturn] = {}
         self._ends: dict[tuple[str, int, int], End] = {}
         self._notes: dict[tuple[str, bytes], Note] = {}
+        self._notices: dict[str, dict[tuple[int, str], Notice]] = {}
         self.due: set[tuple[int, str]] = set()
 
     def find_account(self, lookup: Lookup, *, strong: bool = False) -> str | None:
@@ -59,6 +63,14 @@ class Memory:
     def note(self, account: str, digest: bytes) -> Note | None:
         return self._notes.get((account, digest))
 
+    def notices(self, account: str, *, before: tuple[int, str] | None = None, limit: int) -> Sequence[Notice]:
+        with self._lock:
+            newest_first = sorted(self._notices.get(account, {}).items(), reverse=True)
+        return [notice for place, notice in newest_first if before is None or place < before][:limit]
+
+    def notice(self, account: str, day: int, about: str) -> Notice | None:
+        return self._notices.get(account, {}).get((day, about))
+
     def remember(self, claim: Claim) -> None:
         with self._lock:
             self._require_unclaimed(claim)
@@ -91,6 +103,27 @@ class Memory:
 
     def keep_note(self, account: str, note: Note) -> None:
         self._notes[account, note.digest] = note
+
+    def directory(self) -> Sequence[str]:
+        """Every member, in the order in which they joined."""
+        return list(self._profiles)
+
+    def give_notice(self, account: str, notice: Notice) -> bool:
+        with self._lock:
+            given, place = self._notices.setdefault(account, {}), (notice.day, notice.about)
+            if place in given:
+                return False
+            given[place] = notice
+            return True
+
+    def mark_read(self, account: str, notice: Notice) -> bool:
+        assert notice.read_at is not None
+        with self._lock:
+            given, place = self._notices.get(account, {}), (notice.day, notice.about)
+            if place not in given or given[place].read_at is not None:
+                return False
+            given[place] = notice
+            return True
 
     def append(self, record: Record, beside: Beside = NOTHING) -> None:
         with self._lock:
@@ -158,6 +191,77 @@ class Memory:
         for lookup in lookups:
             if lookup in self._lookups:
                 raise LookupTaken(lookup)
+
+
+class MemoryAgenda:
+    """`domain.agenda.Agenda` on the due rows of a store in memory."""
+
+    def __init__(self, store: Memory, *, shards: int = 4) -> None:
+        self._store = store
+        self._marks: dict[Round, int] = {}
+        self._rows: dict[Partition, list[str]] = {}
+        self._indexed = (0, 0)
+        self.shards = shards
+
+    def accounts(self, partition: Partition, *, after: str = "") -> Iterator[str]:
+        due, members = list(self._store.due), self._store.directory()
+        # Neither ever gets smaller.
+        if self._indexed != (len(due), len(members)):
+            self._rows.clear()
+            for day, account in (*due, *((None, account) for account in members)):
+                self._rows.setdefault((day, keys.shard(account, self.shards)), []).append(account)
+            self._indexed = (len(due), len(members))
+        return iter(sorted(account for account in self._rows.get(partition, ()) if account > after))
+
+    def mark(self, round_: Round) -> int | None:
+        return self._marks.get(round_)
+
+    def move_mark(self, round_: Round, day: int) -> None:
+        self._marks[round_] = max(day, self._marks.get(round_, day))
+
+
+class MemoryClock:
+    """`domain.clock.Clocks` in dictionaries under one lock."""
+
+    def __init__(self, *, sandbox: bool = True) -> None:
+        self._sandbox = sandbox
+        self._lock = threading.Lock()
+        self._dial: Dial | None = None
+        self._jobs: dict[str, Job] = {}
+
+    def is_sandbox(self) -> bool:
+        return self._sandbox
+
+    def dial(self) -> Dial | None:
+        return self._dial
+
+    def turn(self, dial: Dial, seen: Dial) -> None:
+        assert dial.offset > seen.offset, "a clock is turned forward"
+        with self._lock:
+            self._require_seen(seen)
+            self._dial = dial
+
+    def job(self, job_id: str) -> Job | None:
+        return self._jobs.get(job_id)
+
+    def begin(self, job: Job, dial: Dial, seen: Dial | None) -> None:
+        with self._lock:
+            if job.id in self._jobs:
+                raise JobKnown(self._jobs[job.id])
+            self._require_seen(seen)
+            self._jobs[job.id], self._dial = job, dial
+
+    def save(self, job: Job) -> Job:
+        with self._lock:
+            known = self._jobs.get(job.id)
+            if known is None or known.version != job.version:
+                raise Contended
+            self._jobs[job.id] = replace(job, version=job.version + 1)
+            return self._jobs[job.id]
+
+    def _require_seen(self, seen: Dial | None) -> None:
+        if self._dial != seen:
+            raise Contended
 
 
 def chained(log: Iterable[Record]) -> list[Record]:

@@ -14,7 +14,9 @@ from pynamodb.connection import Connection
 from pynamodb.exceptions import VerboseClientError
 
 from domain import limits, programs
-from domain.programs import InvalidProgram, Program
+from domain.clock import NotASandbox
+from domain.documents import InvalidProgram
+from domain.programs import Program
 from domain.refusals import Refusal
 from storage import items, keys
 
@@ -59,19 +61,27 @@ class Programs:
             self._versions[number] = _program(found)
         return self._versions[number]
 
-    def publish(self, program: Program) -> Program:
+    def publish(self, program: Program, *, sandbox: bool = False) -> Program:
         """Makes `program` the one in force, as the version after the newest. Publishing what is in force changes nothing.
 
-        Refuses `InvalidProgram` when it is too large for one item, `ProgramChanged` when another publication came first.
+        A stack whose first version is published as a `sandbox`'s is one: its clock may be turned. It never becomes one later.
+
+        Refuses `NotASandbox`, `InvalidProgram` when it is too large for one item, `ProgramChanged` when another publication
+        came first.
         """
         published = self._newest(strong=True)
+        if sandbox and published is not None and not self._is_sandbox():
+            raise NotASandbox(
+                "The first version of this program was not published as a sandbox's; its clock stays as it is."
+            )
         if published is not None and programs.document(published) == programs.document(program):
             return published
         program = programs.successor(program, published)
         document = json.dumps(programs.stored(program), separators=(",", ":"), ensure_ascii=False)
         if len(document.encode()) > limits.PROGRAM_BYTES_MAX:
             raise InvalidProgram(f"The program is larger than {limits.PROGRAM_BYTES_MAX} bytes.")
-        row = items.ProgramRow(keys.CONFIG, keys.version(program.version), document=document)
+        stamp = 1 if sandbox and published is None else None
+        row = items.ProgramRow(keys.CONFIG, keys.version(program.version), document=document, sandbox=stamp)
         try:
             self._call("PutItem", {"Item": row.serialize(), "ConditionExpression": "attribute_not_exists(PK)"})
         except VerboseClientError as error:
@@ -81,6 +91,11 @@ class Programs:
             raise
         self._current = None
         return program
+
+    def _is_sandbox(self) -> bool:
+        key = {"PK": {"S": keys.CONFIG}, "SK": {"S": keys.version(1)}}
+        first = self._call("GetItem", {"Key": key, "ConsistentRead": True}).get("Item")
+        return first is not None and items.ProgramRow.from_raw_data(first).sandbox is not None
 
     def _newest(self, *, strong: bool = False) -> Program | None:
         found = self._call(

@@ -17,6 +17,7 @@ from pynamodb.exceptions import VerboseClientError
 from domain import days, limits
 from domain.entries import Claim, End, Key, Note, PurchaseReturn, Record
 from domain.members import Lookup, Profile
+from domain.notices import Notice
 from domain.refusals import OutcomeUnknown
 from domain.store import NOTHING, Beside, ClaimTaken, Contended, EndTaken, Home, LookupTaken, ReturnTaken, Update
 from storage import items, keys
@@ -49,6 +50,8 @@ _IF_NEW = _put_if("attribute_not_exists(PK)")
 # A claim without a fingerprint waits for its purchase (`Claim.is_parked`).
 _IF_PARKED = _put_if("attribute_exists(PK) AND attribute_not_exists(f)")
 _IF_NOT_COMPLETE = _put_if("attribute_not_exists(f)")
+# A notice that is there, and that nobody has read.
+_IF_UNREAD = {"ConditionExpression": "attribute_exists(PK) AND attribute_not_exists(rd)"}
 # A look-up that was given up has no account.
 _IF_NOBODYS = _put_if("attribute_not_exists(a)")
 # Full jitter. The cap lets a hundred writers of one account take turns: with n writers and a window of w between reading and
@@ -59,12 +62,13 @@ _PAUSE_FIRST_S, _PAUSE_GROWTH, _PAUSE_MAX_S = 0.03, 3, 4.0
 class Table:
     """`domain.store.Store` on one DynamoDB table.
 
-    `pepper` keys the hashes of look-ups; `shards` is how many partitions a day's due rows and the directory are spread over.
-    Both stay what they were when the table got its first member. `deadline` is when contending stops, on the monotonic clock.
+    `pepper` keys the hashes of look-ups, and is None where a function only works on accounts that are named to it; `shards` is
+    how many partitions a day's due rows and the directory are spread over. Both stay what they were when the table got its first
+    member. `deadline` is when contending stops, on the monotonic clock.
     """
 
     def __init__(
-        self, connection: Connection, name: str, *, pepper: bytes, shards: int, deadline: float = math.inf
+        self, connection: Connection, name: str, *, pepper: bytes | None, shards: int, deadline: float = math.inf
     ) -> None:
         self._connection = connection
         self._name = name
@@ -79,7 +83,7 @@ class Table:
     # --- reads ---------------------------------------------------------------------------------------------------------
 
     def find_account(self, lookup: Lookup, *, strong: bool = False) -> str | None:
-        item = self._get(keys.lookup(lookup.kind, lookup.value, self._pepper), keys.LOOKUP, strong=strong)
+        item = self._get(self._lookup_key(lookup), keys.LOOKUP, strong=strong)
         account: str | None = items.LookupRow.from_raw_data(item).account if item else None
         return account
 
@@ -134,6 +138,16 @@ class Table:
         item = self._get(keys.account(account), keys.note(digest), strong=True)
         return items.note_from(item) if item else None
 
+    def notices(self, account: str, *, before: tuple[int, str] | None = None, limit: int) -> Sequence[Notice]:
+        last = keys.NOTICE_LAST if before is None else keys.notice(*before)
+        # One more: both ends of a range belong to it.
+        found = self._entries(account, keys.NOTICE_FIRST, last, limit=limit + 1)
+        return [items.notice_from(item) for item in found if item["SK"]["S"] != last][:limit]
+
+    def notice(self, account: str, day: int, about: str) -> Notice | None:
+        item = self._get(keys.account(account), keys.notice(day, about), strong=True)
+        return items.notice_from(item) if item else None
+
     # --- writes --------------------------------------------------------------------------------------------------------
 
     def remember(self, claim: Claim) -> None:
@@ -168,6 +182,20 @@ class Table:
 
     def keep_note(self, account: str, note: Note) -> None:
         self._call("PutItem", {"Item": items.note_item(account, note)})
+
+    def give_notice(self, account: str, notice: Notice) -> bool:
+        return self._put({"Item": items.notice_item(account, notice), **_IF_NEW}) is None
+
+    def mark_read(self, account: str, notice: Notice) -> bool:
+        assert notice.read_at is not None
+        try:
+            self._call("PutItem", {"Item": items.notice_item(account, notice), **_IF_UNREAD})
+        except VerboseClientError as error:
+            if _response(error)["Error"]["Code"] == "ConditionalCheckFailedException":
+                # Read before, or forgotten a moment ago.
+                return False
+            raise
+        return True
 
     def append(self, record: Record, beside: Beside = NOTHING) -> None:
         put = {"Item": items.record_item(record), **_IF_NEW}
@@ -218,7 +246,7 @@ class Table:
             raise Contended
 
     def digest(self, text: bytes) -> bytes:
-        return hmac.digest(self._pepper, text, "sha256")
+        return hmac.digest(self._secret, text, "sha256")
 
     def pause(self, attempt: int) -> None:
         if time.monotonic() > self._deadline:
@@ -227,8 +255,16 @@ class Table:
 
     # --- requests ------------------------------------------------------------------------------------------------------
 
+    @property
+    def _secret(self) -> bytes:
+        assert self._pepper is not None, "this function has no secret: it neither finds members nor keeps keys"
+        return self._pepper
+
+    def _lookup_key(self, lookup: Lookup) -> str:
+        return keys.lookup(lookup.kind, lookup.value, self._secret)
+
     def _lookup_put(self, lookup: Lookup, account: str) -> dict[str, Any]:
-        row = items.LookupRow(keys.lookup(lookup.kind, lookup.value, self._pepper), keys.LOOKUP, account=account)
+        row = items.LookupRow(self._lookup_key(lookup), keys.LOOKUP, account=account)
         return {"Item": row.serialize(), **_IF_NOBODYS}
 
     def _update(self, update: Update) -> list[dict[str, Any]]:
@@ -236,7 +272,7 @@ class Table:
         ttl = int(time.time() + limits.LOOKUP_RETENTION.total_seconds())
         puts = [self._lookup_put(lookup, update.account) for lookup in update.gained]
         for lookup in update.given_up:
-            row = items.LookupRow(keys.lookup(lookup.kind, lookup.value, self._pepper), keys.LOOKUP, ttl=ttl)
+            row = items.LookupRow(self._lookup_key(lookup), keys.LOOKUP, ttl=ttl)
             owned = {"ConditionExpression": "a = :a", "ExpressionAttributeValues": {":a": {"S": update.account}}}
             puts.append({"Item": row.serialize(), **owned})
         profile = items.profile_item(update.account, update.profile)

@@ -45,10 +45,51 @@ from tests.domain.world import (
 START = at("2026-03-06")
 NAMES = ("ada", "bob", "cyd")
 # Points that live, and wait, for a few days only, so that a short life sees them come and go.
-PROGRAMS = tuple(
+_PLAIN = tuple(
     program(expiry={"days": days, "rounding": "day"}, pending={"days": pending}, returns={"policy": policy})
     for days, pending, policy in ((3, 0, "debt"), (9, 2, "clamp"), (400, 1, "pending_only"), (0, 0, "debt"))
 )
+_TIERS = {
+    "metric": "points",
+    "period": "rolling_12_months",
+    "ladder": [
+        {"id": "base", "name": "Base", "threshold": 0},
+        {"id": "silver", "name": "Silver", "threshold": 60, "benefits": {"multiplier_percent": 150, "extra_months": 1}},
+        {"id": "gold", "name": "Gold", "threshold": 150, "lifetime": 400, "benefits": {"multiplier_percent": 200}},
+    ],
+}
+_MOMENTS = [
+    {"id": "welcome", "when": "enrollment", "points": 4},
+    {"id": "third", "when": "purchase", "nth": 3, "points": 6},
+    {"id": "fifty", "when": "balance", "at_least": 50, "points": 5, "valid_days": 2},
+    {"id": "risen", "when": "tier_up", "points": 3},
+]
+# Whatever a program can say about time, with tiers and moments, with one of them, and with neither.
+_TIMED = tuple(
+    program(expiry=expiry, pending={"days": pending}, returns={"policy": policy}, activities=activities, **more)
+    for expiry, pending, policy, activities, more in (
+        ({"policy": "never"}, 0, "debt", ["purchase"], {"tiers": _TIERS, "moments": _MOMENTS}),
+        ({"policy": "fixed", "days": 5, "rounding": "day"}, 1, "clamp", ["purchase"], {"moments": _MOMENTS[:3]}),
+        ({"policy": "calendar", "dates": ["03-09", "03-20", "02-29"]}, 0, "debt", ["gift"], {"tiers": _TIERS}),
+        ({"policy": "anniversary", "days": 3}, 3, "pending_only", ["redemption"], {"moments": _MOMENTS[:3]}),
+        (
+            {"policy": "inactivity", "days": 4},
+            0,
+            "debt",
+            ["purchase", "redemption"],
+            {"tiers": {**_TIERS, "period": "calendar_year", "grace_days": 30}, "moments": _MOMENTS},
+        ),
+        ({"policy": "inactivity", "days": 2}, 5, "clamp", ["purchase", "redemption", "gift"], {}),
+        (
+            {"policy": "inactivity", "days": 12},
+            1,
+            "debt",
+            ["purchase", "gift"],
+            {"tiers": {**_TIERS, "metric": "visits"}},
+        ),
+    )
+)
+PROGRAMS = _PLAIN + _TIMED
 
 
 @dataclass(frozen=True)
@@ -79,14 +120,17 @@ lives = st.integers(0, LIVES * SOAK - 1)
 def life(number: int) -> tuple[Step, ...]:
     """One of the lives."""
     chance = random.Random(number)
+    # Terms change, but most of a life is under one of them or another.
+    programs = chance.choices(PROGRAMS, k=3)
     return tuple(
         Step(
             verb=chance.choice(_VERBS),
             who=chance.choice(NAMES),
             other=chance.choice(NAMES),
             points=chance.randint(1, 60),
-            hours=chance.choice([0, 0, 0, 1, 7, 24, 24, 80, -1]),
-            program=chance.choice(PROGRAMS),
+            # Once in a while a year goes by, and tiers end.
+            hours=chance.choice([0, 0, 0, 1, 7, 24, 24, 80, -1]) if chance.randrange(60) else 24 * 400,
+            program=chance.choice(programs),
         )
         for _ in range(chance.randint(15, 60))
     )
@@ -97,7 +141,7 @@ def lived(number: int) -> Memory:
     """The store after one of the lives, to be looked at only; whatever is refused on the way is refused."""
     stage = _Stage()
     for name in NAMES:
-        enroll(stage.store, name, START)
+        enroll(stage.store, name, START, program=life(number)[0].program)
     for index, step in enumerate(life(number)):
         stage.now += timedelta(hours=step.hours)
         try:
@@ -122,7 +166,7 @@ class _Stage:
                 # A basket of two lines, some days old at times.
                 amount = points * 100
                 lines = (BasketLine("a", None, 2, amount - amount // 3), BasketLine("b", None, 1, amount // 3))
-                occurred = now - timedelta(days=max(0, step.hours) // 7)
+                occurred = now - timedelta(days=min(390, max(0, step.hours) // 7))
                 buy(store, who, amount, now, receipt=key, program=step.program, occurred_at=occurred, lines=lines)
                 self.receipts.append(key)
             case "return" if self.receipts:
@@ -170,7 +214,7 @@ class _Stage:
             case "close" if points > 40:
                 close(store, who, now, key=key)
             case "tick":
-                ledger.tick(store, who.upper(), now=now, zone=step.program.zone)
+                ledger.tick(store, who.upper(), now=now, program=step.program)
             case "again" if self.receipts:
                 # Whoever does not hear an answer asks again, a while later.
                 buy(store, who, points * 100, now, receipt=self.receipts[-1], program=step.program)

@@ -8,13 +8,14 @@
     again                  on 2026-02-03            → InsufficientPoints replayed
     look    ada            on 2026-07-11            → balance 0, booked EXPIRY -40
 
-Verbs: `expiry N months|days to the day|month|…`, `pending N days`, `returns clamp|debt|pending_only`, `enroll WHO`, `earn WHO
-POINTS` (a purchase of as many dollars), `return WHO [POINTS] from KEY` (of so many dollars of that purchase, or all), `redeem WHO
-COST`, `cancel WHO` (their last redemption), `hold WHO POINTS` (for 15 minutes), `capture WHO [POINTS]` and `release WHO` (their
-last hold), `adjust WHO ±POINTS`, `give WHO POINTS to WHOM`, `merge WHO into WHOM`, `unmerge WHO`, `block WHO`, `unblock WHO`,
-`close WHO`, `again` (the last call once more, with its key), `look WHO` (reads, writes nothing). `on` is the moment in the
-program's zone (a day alone is its noon), `of` the day of a late purchase. A call with `by KEY` has that key; any other has one of
-its own.
+Verbs: `expiry N months|days to the day|month|…`, `expiry never`, `expiry calendar MM-DD …`, `expiry anniversary`, `expiry
+inactivity N months|days`, `active purchase|redemption|gift …` (what keeps points alive), `pending N days`, `returns
+clamp|debt|pending_only`, `enroll WHO`, `earn WHO POINTS` (a purchase of as many dollars), `return WHO [POINTS] from KEY` (of so
+many dollars of that purchase, or all), `redeem WHO COST`, `cancel WHO` (their last redemption), `hold WHO POINTS` (for 15
+minutes), `capture WHO [POINTS]` and `release WHO` (their last hold), `adjust WHO ±POINTS`, `give WHO POINTS to WHOM`, `merge WHO
+into WHOM`, `unmerge WHO`, `block WHO`, `unblock WHO`, `close WHO`, `again` (the last call once more, with its key), `look WHO`
+(reads, writes nothing). `on` is the moment in the program's zone (a day alone is its noon), `of` the day of a late purchase. A
+call with `by KEY` has that key; any other has one of its own.
 
 After every line the books are audited, and a refusal has changed nothing but to remember itself.
 """
@@ -24,10 +25,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from domain import days, ledger
-from domain.days import Expiry, Rounding
+from domain.accounts import ROLLING, State
+from domain.days import Rounding
 from domain.entries import Record
+from domain.expiry import Expiry, Policy
 from domain.ledger import Outcome
-from domain.programs import Program, ReturnPolicy, Reward, Terms
+from domain.programs import Activity, Program, ReturnPolicy, Reward, Terms
 from domain.refusals import Refusal
 from storage.memory import Memory
 from tests.domain import books
@@ -82,6 +85,9 @@ class _Stage:
     def act(self, said: str) -> list[str]:
         """Does what a line says; the facts that came of it."""
         verb, *words = said.split()
+        if verb == "active":
+            self.program = replace(self.program, activities=frozenset(map(Activity, words)))
+            return []
         if verb in ("expiry", "pending", "returns"):
             self.program = replace(self.program, terms=self._terms(verb, words))
             return []
@@ -94,7 +100,7 @@ class _Stage:
                 enroll(self.store, who, now)
                 return ["ok"]
             case "look":
-                return self._seen(ledger.current(head_of(self.store, who.upper()), now, self.program.zone))
+                return self._seen(ledger.current(head_of(self.store, who.upper()), now, self.program))
             case "again":
                 assert self.last is not None
             case _:
@@ -115,8 +121,17 @@ class _Stage:
             return replace(self.program.terms, pending_days=int(words[0]))
         if verb == "returns":
             return replace(self.program.terms, returns=ReturnPolicy(words[0]))
-        length, unit, *_, rounding = words
-        expiry = Expiry(**{"months": 0, "days": 0, unit: int(length)}, rounding=Rounding[rounding.upper()])
+        none, policy, *more = {"months": 0, "days": 0}, *words
+        match policy:
+            case "never" | "anniversary" | "calendar":
+                dates = tuple((int(each[:2]), int(each[3:])) for each in more)
+                expiry = Expiry(**none, rounding=Rounding.DAY, policy=Policy(policy), dates=dates)
+            case "inactivity":
+                length, unit = more
+                expiry = Expiry(**(none | {unit: int(length)}), rounding=Rounding.DAY, policy=Policy.INACTIVITY)
+            case length:
+                unit, *_, rounding = more
+                expiry = Expiry(**(none | {unit: int(length)}), rounding=Rounding[rounding.upper()])
         return replace(self.program.terms, expiry=expiry)
 
     def _call(
@@ -196,8 +211,13 @@ class _Stage:
             f"held {state.held_points}",
             f"debt {state.debt}",
             f"status {state.status.value}",
-            *(f"left {points} to {_date(expires)}" for expires, points in state.buckets.items()),
+            *(f"left {points} {_until(state, expires)}" for expires, points in state.buckets.items()),
             *(f"coming {points} on {_date(matures)}" for (matures, _), points in state.pending.items()),
+            *(
+                f"set aside {points} {_until(state, expires)}"
+                for hold in state.holds.values()
+                for expires, points in hold.buckets.items()
+            ),
             *(f"booked {entry.kind.value} {entry.points:+d}" for entry in record.entries),
         ]
 
@@ -205,6 +225,10 @@ class _Stage:
     def _until_next(words: list[str]) -> list[str]:
         end = next((index for index, word in enumerate(words) if word in _PREPOSITIONS), len(words))
         return words[:end]
+
+
+def _until(state: State, expires: int) -> str:
+    return f"{'rolling ' if expires == ROLLING else ''}to {_date(state.last_day(expires))}"
 
 
 def _date(day: int) -> str:

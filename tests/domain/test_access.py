@@ -15,12 +15,14 @@ OWN_ACCOUNT_UPDATE  yes     -        -        -        -                 -      
 OWN_ACCOUNT_CLOSE   yes     -        -        -        -                 -                   -
 OWN_REWARDS_REDEEM  yes     -        -        -        -                 -                   -
 OWN_POINTS_TRANSFER yes     -        -        -        -                 -                   -
+OWN_NOTICES_MARK    yes     -        -        -        -                 -                   -
 MEMBERS_READ        -       yes      yes      -        yes               -                   -
 MEMBERS_ENROLL      -       -        yes      -        yes               -                   -
 MEMBERS_UPDATE      -       yes      yes      -        yes               -                   -
 MEMBERS_BLOCK       -       yes      yes      -        -                 -                   -
 MEMBERS_CLOSE       -       -        yes      -        -                 -                   -
 MEMBERS_MERGE       -       -        yes      -        -                 -                   -
+MEMBERS_TIER        -       -        yes      -        -                 -                   -
 PURCHASES_READ      -       yes      yes      -        -                 yes                 -
 PURCHASES_RECORD    -       -        yes      -        -                 yes                 -
 PURCHASES_RETURN    -       -        yes      -        -                 yes                 -
@@ -30,6 +32,9 @@ POINTS_HOLD         -       -        yes      -        -                 -      
 POINTS_TRANSFER     -       -        yes      -        -                 -                   -
 POINTS_ADJUST       -       -        yes      -        -                 -                   -
 NOTES_READ          -       yes      yes      -        -                 -                   -
+NOTICES_READ        -       yes      yes      -        -                 -                   -
+JOBS_READ           -       yes      yes      -        -                 -                   -
+CLOCK_ADVANCE       -       -        yes      -        -                 -                   -
 """
 
 

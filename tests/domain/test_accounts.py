@@ -15,12 +15,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain import accounts, days, ledger, limits
-from domain.accounts import DEBT, Hold, Line, Passage, State
+from domain.accounts import DEBT, ROLLING, Hold, Line, Passage, State
 from domain.days import NEVER
 from domain.entries import Entry, EntryKind, Key, Record
+from domain.expiry import Rolling
 from domain.refusals import InsufficientPoints
 from tests.domain import books
-from tests.domain.world import ZONE, at, day, search
+from tests.domain.world import PROGRAM, ZONE, at, day, search
 
 # Two days before the clocks change in New York, so that many stories live through a day of 23 hours.
 START = at("2026-03-06")
@@ -33,6 +34,14 @@ class Earn:
 
     points: int
     expires_in: int | None
+    matures_in: int
+
+
+@dataclass(frozen=True)
+class Roll:
+    """Points that live while the member is active, and mature so many days from now."""
+
+    points: int
     matures_in: int
 
 
@@ -68,7 +77,7 @@ class Owe:
     points: int
 
 
-Step = Earn | Spend | Wait | Set | Let | Owe
+Step = Earn | Roll | Spend | Wait | Set | Let | Owe
 
 earns = st.builds(
     Earn,
@@ -76,6 +85,7 @@ earns = st.builds(
     expires_in=st.integers(0, 5) | st.integers(-4, 12) | st.none(),
     matures_in=st.integers(-2, 4),
 )
+rolls = st.builds(Roll, points=st.integers(1, 20), matures_in=st.integers(-2, 6))
 # Hours, whole days that keep to midnight, and clocks that run a little backwards.
 waits = st.builds(
     Wait, st.integers(-30, 80).map(lambda hours: timedelta(hours=hours)) | st.integers(0, 3).map(timedelta)
@@ -86,6 +96,7 @@ sets = st.builds(
 steps = st.one_of(
     earns,
     earns,
+    rolls,
     st.builds(Spend, st.integers(1, 40)),
     waits,
     sets,
@@ -110,6 +121,8 @@ def live(story: Sequence[Step], *, buckets_max: int = FEW) -> list[Record]:
                     continue
                 case Earn():
                     decide = earning(step)
+                case Roll():
+                    decide = rolling(step)
                 case Spend():
                     decide = spending(step)
                 case Set():
@@ -120,7 +133,7 @@ def live(story: Sequence[Step], *, buckets_max: int = FEW) -> list[Record]:
                     decide = owing(step)
             before = log[-1]
             try:
-                booking = ledger.book(before, Key("test", str(index)), decide, now=now, zone=ZONE)
+                booking = ledger.book(before, Key("test", str(index)), decide, now=now, program=PROGRAM)
             except (InsufficientPoints, NoHold):
                 continue
             log.append(booking.record)
@@ -131,7 +144,7 @@ def live(story: Sequence[Step], *, buckets_max: int = FEW) -> list[Record]:
 def lived_out(log: Sequence[Record]) -> Sequence[Record]:
     """The log as a reader sees it when time has taken all it can."""
     with mock.patch.object(limits, "BUCKETS_MAX", FEW):
-        rest = ledger.current(log[-1], log[-1].state.at + timedelta(days=400), ZONE)
+        rest = ledger.current(log[-1], log[-1].state.at + timedelta(days=400), PROGRAM)
     return [*log, rest] if rest.entries else log
 
 
@@ -142,6 +155,21 @@ def earning(step: Earn) -> ledger.Decision:
         expires = NEVER if step.expires_in is None else today + step.expires_in
         lines = accounts.earn(state, step.points, expires=expires, today=today, matures=today + step.matures_in)
         return Entry(EntryKind.PURCHASE, START, lines, 0)
+
+    return decide
+
+
+# The days of silence that rolling points outlast: some pending ones mature behind it.
+SILENCE = 3
+
+
+def rolling(step: Roll) -> ledger.Decision:
+    def decide(before: Record) -> Entry:
+        state = before.state
+        today = days.day_of(state.at, ZONE)
+        lines = accounts.earn(state, step.points, expires=ROLLING, today=today, matures=today + step.matures_in)
+        rolls = (state.rolling or Rolling(0, 0, SILENCE)).moved(today)
+        return Entry(EntryKind.PURCHASE, START, lines, 0, rolls=rolls)
 
     return decide
 
@@ -231,9 +259,9 @@ def test_reading_is_what_the_next_append_books(story: list[Step], hours: list[in
     head = live(story)[-1]
     now = head.state.at + timedelta(hours=sum(hours))
     with mock.patch.object(limits, "BUCKETS_MAX", FEW):
-        seen = ledger.current(head, now, ZONE)
+        seen = ledger.current(head, now, PROGRAM)
         booking = ledger.book(
-            head, Key("test", "next"), lambda _: Entry(EntryKind.PURCHASE, now, (), 0), now=now, zone=ZONE
+            head, Key("test", "next"), lambda _: Entry(EntryKind.PURCHASE, now, (), 0), now=now, program=PROGRAM
         )
     booked, index = booking.record, booking.index
 

@@ -140,7 +140,7 @@ def test_points_of_today_keep_their_day_to_its_last_moment(store: Memory) -> Non
     outcome = cancel(store, redeemed, at("2026-01-20 23:59"), key="c")
 
     assert outcome.entry.lines == (Line(day("2026-01-20"), 40),)
-    assert ledger.current(head_of(store, "ADA"), at("2026-01-21 00:00"), ZONE).state.balance == 100
+    assert ledger.current(head_of(store, "ADA"), at("2026-01-21 00:00"), PROGRAM).state.balance == 100
 
 
 def test_without_a_window_expired_points_are_back_for_the_rest_of_the_day(store: Memory) -> None:
@@ -150,7 +150,7 @@ def test_without_a_window_expired_points_are_back_for_the_rest_of_the_day(store:
     outcome = cancel(store, redeemed, at("2026-02-01"), key="c", program=program(windows={"reinstatement_days": 0}))
 
     assert outcome.entry.lines == (Line(day("2026-02-01"), 40),)
-    assert ledger.current(head_of(store, "ADA"), at("2026-02-02 00:00"), ZONE).state.balance == 100
+    assert ledger.current(head_of(store, "ADA"), at("2026-02-02 00:00"), PROGRAM).state.balance == 100
     checked(store)
 
 
@@ -174,7 +174,7 @@ def test_points_that_never_expire_never_do(store: Memory) -> None:
 
     cancel(store, redeemed, at("2126-01-10"), key="c")
 
-    assert ledger.current(head_of(store, "BOB"), at("2226-01-10"), ZONE).state.balance == 40
+    assert ledger.current(head_of(store, "BOB"), at("2226-01-10"), PROGRAM).state.balance == 40
 
 
 def test_a_bucket_too_many_becomes_one_with_a_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,9 +201,9 @@ def test_points_that_come_back_pay_what_is_owed_first(store: Memory) -> None:
         None,
         lambda _: Entry(EntryKind.RETURN, NOW, (Line(accounts.DEBT, -30),), 0),
         now=NOW,
-        zone=ZONE,
+        program=PROGRAM,
     )
-    ledger.write(store, booking)
+    ledger.write(store, booking, PROGRAM)
 
     outcome = cancel(store, redeemed, LATER, key="c")
 

@@ -1,6 +1,5 @@
 """The calendar, against one that is written differently."""
 
-from calendar import monthrange
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
@@ -9,7 +8,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain import days
-from domain.days import NEVER, Expiry, Rounding
 from tests.domain.world import at, day, search
 
 # Where midnight jumps: Havana and Beirut skip it, Asunción repeats the hour before it, Lord Howe moves by half an hour,
@@ -18,69 +16,6 @@ ZONES = ["America/New_York", "Europe/Berlin", "Asia/Kathmandu", "America/Havana"
 ODD_ZONES = ["Australia/Lord_Howe", "Pacific/Apia", "America/Sao_Paulo", "Africa/Cairo", "UTC"]
 
 day_numbers = st.dates(date(1999, 1, 1), date(2060, 12, 31)).map(days.day_number)
-
-
-def last_day(earned: date, months: int, more_days: int, rounding: Rounding) -> date:
-    """Month by month and day by day, as one would count on a paper calendar."""
-    year, month = earned.year, earned.month
-    for _ in range(months):
-        year, month = (year + 1, 1) if month == 12 else (year, month + 1)
-    last = date(year, month, min(earned.day, monthrange(year, month)[1]))
-    for _ in range(more_days):
-        last += timedelta(days=1)
-    if rounding is Rounding.DAY:
-        return last
-    ends_in = {
-        Rounding.MONTH: range(1, 13),
-        Rounding.QUARTER: (3, 6, 9, 12),
-        Rounding.HALF_YEAR: (6, 12),
-        Rounding.YEAR: (12,),
-    }[rounding]
-    month = next(month for month in ends_in if month >= last.month)
-    return date(last.year, month, monthrange(last.year, month)[1])
-
-
-@search(400)
-@given(day_numbers, st.integers(0, 60), st.integers(0, 400), st.sampled_from(Rounding))
-@example(day("2024-02-29"), 12, 0, Rounding.DAY)
-@example(day("2024-01-31"), 1, 0, Rounding.MONTH)
-@example(day("2023-12-31"), 24, 0, Rounding.YEAR)
-@example(day("2026-08-31"), 1, 31, Rounding.QUARTER)
-def test_points_expire_when_a_paper_calendar_says(earned: int, months: int, more: int, rounding: Rounding) -> None:
-    expires = Expiry(months=months, days=more, rounding=rounding).day_for(earned)
-
-    if months == more == 0:
-        assert expires == NEVER
-    else:
-        assert days.date_of(expires) == last_day(days.date_of(earned), months, more, rounding)
-        assert expires >= earned
-
-
-@search(200)
-@given(day_numbers, st.builds(Expiry, st.integers(1, 60), st.integers(0, 60), st.sampled_from(Rounding)))
-def test_who_earns_later_loses_no_earlier(earned: int, expiry: Expiry) -> None:
-    assert expiry.day_for(earned) <= expiry.day_for(earned + 1)
-
-
-@pytest.mark.parametrize(
-    ("earned", "expiry", "expires"),
-    [
-        ("2024-02-29", Expiry(), "2026-02-28"),
-        ("2022-02-28", Expiry(), "2024-02-29"),
-        ("2026-01-31", Expiry(months=1, rounding=Rounding.DAY), "2026-02-28"),
-        ("2026-01-31", Expiry(months=1, days=1, rounding=Rounding.DAY), "2026-03-01"),
-        ("2026-03-31", Expiry(months=0, days=1, rounding=Rounding.QUARTER), "2026-06-30"),
-        ("2026-06-30", Expiry(months=6, rounding=Rounding.HALF_YEAR), "2026-12-31"),
-        ("2026-12-31", Expiry(months=1, rounding=Rounding.YEAR), "2027-12-31"),
-    ],
-)
-def test_some_dates_everybody_can_check(earned: str, expiry: Expiry, expires: str) -> None:
-    assert days.date_of(expiry.day_for(day(earned))) == date.fromisoformat(expires)
-
-
-def test_never_comes_after_every_day_a_program_can_reach() -> None:
-    assert Expiry(months=1_200, days=36_500).day_for(day("2199-12-31")) < NEVER
-    assert Expiry(months=0, days=0).day_for(day("2026-01-01")) == NEVER
 
 
 @search(300)

@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain import accounts, history, ledger
-from domain.accounts import Status
+from domain import history, ledger
+from domain.accounts import State, Status
 from domain.entries import Record
 from domain.refusals import InvalidTime
 from domain.store import Store
 from storage.memory import Memory
 from tests.domain.world import (
     NEVER,
+    PROGRAM,
     ZONE,
     Stale,
     adjust,
@@ -46,10 +47,10 @@ class Counted(Memory):
         return super().records_after(account, seq, limit=limit)
 
 
-def seen(store: Store, instant: datetime, *, now: datetime = NEVER, page: int = 1) -> accounts.State:
+def seen(store: Store, instant: datetime, *, now: datetime = NEVER, page: int = 1) -> State:
     home = store.home("ADA", entries=page - 1, strong=True)
     assert home is not None
-    return history.as_of(store, home.records, instant, now=now, zone=ZONE).state
+    return history.as_of(store, home.records, instant, now=now, program=PROGRAM).state
 
 
 @pytest.fixture(params=[Memory, Stale])
@@ -178,18 +179,18 @@ def test_the_account_at_any_instant_is_the_lines_up_to_it(
             buy(store, "ada", points * 100, now, receipt=key, program=BRIEF if points % 2 else program())
         elif what == "adjust":
             adjust(store, "ada", points, now, key=key, program=BRIEF)
-        elif points <= ledger.current(head_of(store, "ADA"), now, ZONE).state.balance and what != "look":
+        elif points <= ledger.current(head_of(store, "ADA"), now, PROGRAM).state.balance and what != "look":
             if what == "hold" and len(head_of(store, "ADA").state.holds) < 8:
                 hold(store, "ada", points, now, key=key)
             elif points >= 40:
                 redeem(store, "ada", "latte", now, key=key)
     head = head_of(store, "ADA")
-    everything = [*store._logs["ADA"], ledger.current(head, NOW + timedelta(hours=4_000), ZONE)]
+    everything = [*store._logs["ADA"], ledger.current(head, NOW + timedelta(hours=4_000), PROGRAM)]
     for hours in moments:
         instant = NOW + timedelta(hours=hours)
-        replayed = accounts.State(at=NOW)
+        replayed = State(at=NOW)
         for record in everything:
             for entry in record.entries:
                 if entry.at <= instant:
-                    replayed = accounts.fold(replayed, entry.lines, at=entry.at, lapses_at=entry.lapses_at)
+                    replayed = ledger.apply(replayed, entry, at=entry.at, zone=ZONE)
         assert contents_of(seen(store, instant, page=page)) == contents_of(replayed)

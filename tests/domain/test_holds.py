@@ -102,7 +102,7 @@ def checked(store: Memory) -> Memory:
 
 def balances(store: Memory, now: datetime = LATER) -> tuple[int, int]:
     """What can be spent, and what is held."""
-    state = ledger.current(head_of(store, "ADA"), now, ZONE).state
+    state = ledger.current(head_of(store, "ADA"), now, PROGRAM).state
     return state.balance, state.held_points
 
 
@@ -359,8 +359,8 @@ def test_a_lapsed_hold_is_in_the_history_before_anybody_has_booked_it(store: Mem
     head = head_of(store, "ADA")
 
     with unchanged(store):
-        open_still = ledger.current(head, LAPSED - timedelta(milliseconds=1), ZONE)
-        over = ledger.current(head, LAPSED, ZONE)
+        open_still = ledger.current(head, LAPSED - timedelta(milliseconds=1), PROGRAM)
+        over = ledger.current(head, LAPSED, PROGRAM)
 
     assert (open_still.entries, open_still.state.held_points) == ((), 30)
     (entry,) = over.entries
@@ -375,12 +375,12 @@ def test_a_lapsed_hold_is_in_the_history_before_anybody_has_booked_it(store: Mem
 def test_a_tick_books_what_lapsed_once(store: Memory) -> None:
     hold(store, "ada", 30, NOW, key="h")
 
-    assert ledger.tick(store, "ADA", now=LAPSED - timedelta(milliseconds=1), zone=ZONE) is None
-    booked = ledger.tick(store, "ADA", now=LAPSED + timedelta(hours=9), zone=ZONE)
+    assert ledger.tick(store, "ADA", now=LAPSED - timedelta(milliseconds=1), program=PROGRAM) is None
+    booked = ledger.tick(store, "ADA", now=LAPSED + timedelta(hours=9), program=PROGRAM)
     assert booked is not None
     assert [(entry.kind, entry.at) for entry in booked.entries] == [(EntryKind.LAPSE, LAPSED)]
     with unchanged(store):
-        assert ledger.tick(store, "ADA", now=LAPSED + timedelta(hours=10), zone=ZONE) is None
+        assert ledger.tick(store, "ADA", now=LAPSED + timedelta(hours=10), program=PROGRAM) is None
 
 
 def test_held_points_that_go_back_pay_what_is_owed_first(store: Memory) -> None:
@@ -388,9 +388,9 @@ def test_held_points_that_go_back_pay_what_is_owed_first(store: Memory) -> None:
     held = hold(store, "ada", 100, NOW, key="h")
     head = head_of(store, "ADA")
     booking = ledger.book(
-        head, None, lambda _: Entry(EntryKind.RETURN, LATER, (Line(accounts.DEBT, -30),), 0), now=LATER, zone=ZONE
+        head, None, lambda _: Entry(EntryKind.RETURN, LATER, (Line(accounts.DEBT, -30),), 0), now=LATER, program=PROGRAM
     )
-    ledger.write(store, booking)
+    ledger.write(store, booking, PROGRAM)
 
     outcome = capture(store, held, LATER, key="c", points=60)
 
@@ -666,7 +666,7 @@ def test_a_hold_that_lapses_while_it_is_captured_ends_once(attempt: int) -> None
         [
             *(lambda key=f"{attempt} c{number}": capture(store, held, early, key=key) for number in range(10)),
             *(lambda key=f"l{number}": capture(store, held, late, key=key) for number in range(10)),
-            *(lambda: ledger.tick(store, "ADA", now=late, zone=ZONE) for _ in range(10)),
+            *(lambda: ledger.tick(store, "ADA", now=late, program=PROGRAM) for _ in range(10)),
             *(lambda key=f"b{number}": adjust(store, "ada", 1, late, key=key) for number in range(10)),
         ]
     )
@@ -798,9 +798,9 @@ def test_what_was_held_is_captured_returned_or_lapsed(steps: list[tuple[str, int
                 case "redeem":
                     redeem(store, "ada", "cookie", now, key=key)
                 case "tick":
-                    ledger.tick(store, "ADA", now=now, zone=ZONE)
+                    ledger.tick(store, "ADA", now=now, program=PROGRAM)
                 case _:
-                    ledger.current(head_of(store, "ADA"), now, ZONE)
+                    ledger.current(head_of(store, "ADA"), now, PROGRAM)
         except Refusal:
             assert head_of(store, "ADA").seq == before
     checked(store)

@@ -14,6 +14,7 @@ from domain.store import Contended
 from storage.memory import Memory
 from tests.domain import books
 from tests.domain.world import (
+    PROGRAM,
     ZONE,
     Interrupted,
     Stale,
@@ -381,7 +382,7 @@ def test_a_reader_sees_what_time_did_though_nobody_has_booked_it(store: Memory) 
     head, later = head_of(store, "ADA"), NOW + timedelta(days=9)
 
     with unchanged(store):
-        seen = ledger.current(head, later, ZONE)
+        seen = ledger.current(head, later, PROGRAM)
 
     assert seen.state.balance == 0
     assert [entry.kind for entry in seen.entries] == [EntryKind.EXPIRY]
@@ -439,5 +440,5 @@ def test_booking_is_pure(store: Memory) -> None:
         return Entry(EntryKind.ADJUSTMENT, NOW, accounts.earn(before.state, 5, expires=30_000, today=20_000), 0)
 
     with unchanged(store):
-        once = ledger.book(head, None, decide, now=NOW, zone=ZONE)
-        assert ledger.book(head, None, decide, now=NOW, zone=ZONE) == once
+        once = ledger.book(head, None, decide, now=NOW, program=PROGRAM)
+        assert ledger.book(head, None, decide, now=NOW, program=PROGRAM) == once

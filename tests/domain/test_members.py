@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,13 +13,17 @@ from domain.access import Actor, Role
 from domain.entries import Claim, EntryKind, Record
 from domain.members import (
     AlreadyEnrolled,
+    ConsentRepeated,
     ContactMissing,
     Enrolled,
+    InvalidBirthday,
     InvalidEmail,
     InvalidPhone,
     Lookup,
     Profile,
 )
+from domain.moments import Birthday
+from domain.notices import Consent
 from domain.refusals import IdempotencyKeyReused, InvalidText, MemberNotFound, OutcomeUnknown, Refusal
 from domain.store import NOTHING, Beside, Contended
 from storage.memory import Memory
@@ -27,15 +32,18 @@ from tests.domain.world import (
     BOB,
     ISSUER,
     MANAGER,
+    PROGRAM,
     TILL,
     Stale,
     adjust,
     at,
     at_once,
     contents,
+    day,
     enroll,
     external,
     head_of,
+    program,
     refuses,
     search,
     unchanged,
@@ -60,10 +68,12 @@ def join(
     account: str = "A",
     actor: Actor = TILL,
     later: timedelta = timedelta(0),
-    **who: str,
+    **who: Any,
 ) -> Enrolled:
     profile = Profile(enrolled_at=NOW, **who)
-    return members.enroll(store, actor=actor, idempotency_key=key, profile=profile, account=account, now=NOW + later)
+    return members.enroll(
+        store, PROGRAM, actor=actor, idempotency_key=key, profile=profile, account=account, now=NOW + later
+    )
 
 
 def found(store: Memory, kind: str, value: str, *, actor: Actor = MANAGER) -> str:
@@ -416,3 +426,82 @@ def test_who_has_not_joined_finds_nobody(store: Memory) -> None:
     for lookup in (external("ada"), Lookup("id", "ADA"), Lookup("id", "")):
         with pytest.raises(MemberNotFound):
             members.resolve(store, actor=BOB, by=lookup, field=("by",))
+
+
+# --- what is told on joining --------------------------------------------------------------------------------------------
+
+
+def test_a_birthday_and_answers_are_kept_in_the_profile_alone(store: Memory) -> None:
+    join(store, external_id="ada", birthday=Birthday(2, 29, 2000), consents={Consent.OFFERS: False})
+
+    kept = contents(store).profiles["A"]
+    assert kept.birthday == Birthday(2, 29, 2000, known=day("2026-01-10"))
+    assert kept.consents == {Consent.OFFERS: False}
+    told = repr(contents(store).logs) + repr(contents(store).claims)
+    assert "Birthday" not in told
+    assert "Consent" not in told
+
+
+@pytest.mark.parametrize(
+    ("birthday", "field"),
+    [
+        (Birthday(2, 30), ()),
+        (Birthday(2, 29, 2001), ()),
+        (Birthday(4, 31), ()),
+        (Birthday(0, 1), ()),
+        (Birthday(13, 1), ()),
+        (Birthday(1, 0), ()),
+        (Birthday(1, -1), ()),
+        (Birthday(1, 10**9), ()),
+        (Birthday(1, 1, 0), ()),
+        (Birthday(1, 1, 10**12), ()),
+        (Birthday(1, 1, 1900), ("year",)),
+        (Birthday(1, 11, 2026), ("year",)),
+        (Birthday(1, 1, 2027), ("year",)),
+    ],
+)
+def test_a_birthday_that_nobody_can_have_is_refused(store: Memory, birthday: Birthday, field: tuple[str, ...]) -> None:
+    with refuses(store, InvalidBirthday, "input", "birthday", *field):
+        join(store, external_id="ada", birthday=birthday)
+
+
+@pytest.mark.parametrize("birthday", [Birthday(2, 29), Birthday(1, 10, 2026), Birthday(1, 1, 1901), Birthday(12, 31)])
+def test_a_birthday_that_somebody_may_have_is_taken(store: Memory, birthday: Birthday) -> None:
+    join(store, external_id="ada", birthday=birthday)
+
+    assert contents(store).profiles["A"].birthday == replace(birthday, known=day("2026-01-10"))
+
+
+def test_joining_with_another_birthday_or_other_answers_is_another_wish(store: Memory) -> None:
+    told = {"external_id": "ada", "birthday": Birthday(3, 1), "consents": {Consent.OFFERS: True}}
+    join(store, **told)
+
+    assert join(store, later=timedelta(days=3), **told).replayed
+    for other in (
+        {"birthday": Birthday(3, 2)},
+        {"birthday": None},
+        {"consents": {Consent.OFFERS: False}},
+        {"consents": {}},
+    ):
+        with refuses(store, IdempotencyKeyReused, "input", "idempotencyKey"):
+            join(store, **{**told, **other})
+
+
+def test_a_kind_of_consent_is_answered_once() -> None:
+    yes, no = (Consent.OFFERS, True), (Consent.OFFERS, False)
+
+    assert members.answers([yes, (Consent.SUMMARY, None)]) == {Consent.OFFERS: True, Consent.SUMMARY: None}
+    with pytest.raises(ConsentRepeated) as refused:
+        members.answers([yes, no])
+    assert refused.value.field == ("input", "consents")
+
+
+@pytest.mark.parametrize(
+    ("birthday", "on"),
+    [(Birthday(3, 1), "2026-03-01"), (Birthday(1, 10), "2026-01-10"), (Birthday(1, 9), "2027-01-09")],
+)
+def test_a_birthday_gets_a_due_row_where_the_program_has_such_a_moment(birthday: Birthday, on: str) -> None:
+    for rules, due in (([], set()), ([{"id": "b", "when": "birthday"}], {(day(on), "ADA")})):
+        store = Memory()
+        enroll(store, "ada", NOW, program=program(moments=rules), birthday=birthday)
+        assert contents(store).due == due

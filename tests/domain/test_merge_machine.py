@@ -20,6 +20,7 @@ from domain.store import NOTHING, Beside
 from storage.memory import Memory
 from tests.domain import books
 from tests.domain.world import (
+    PROGRAM,
     ZONE,
     adjust,
     at,
@@ -206,7 +207,7 @@ class World:
             for call, key, first in self.sent:
                 self.send(call, key, first)
         for name in NAMES:
-            ledger.tick(self.store, head_of(self.store, name.upper()).account, now=self.now, zone=ZONE)
+            ledger.tick(self.store, head_of(self.store, name.upper()).account, now=self.now, program=PROGRAM)
         books.check_all(self.store._logs, ZONE)
         for log in self.store._logs.values():
             books.check_due(log, self.store.due)

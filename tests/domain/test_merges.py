@@ -137,8 +137,34 @@ def test_everything_of_the_duplicate_becomes_the_survivor_s_in_two_records_that_
     assert (closed.peer, closed.key) == (("ADA", outcome.record.seq), None)
     assert (merged.reason, closed.reason, merged.actor) == ("SAME_PERSON", "SAME_PERSON", MANAGER.id)
     assert merged.explanation == (Explanation("merge:SAME_PERSON", 30),)
-    assert head_of(store, "DUP").state == State(NOW, status=Status.MERGED)
+    # What was counted of the duplicate stays in its own log, for the day on which the merge is undone.
+    kept = store._logs["DUP"][-2].state.marks
+    assert kept == {"active": day("2026-01-10"), "joined": day("2026-01-10"), "purchases": 1}
+    assert head_of(store, "DUP").state == State(NOW, status=Status.MERGED, marks=kept)
     assert head_of(store, "ADA").state.merged == ("DUP",)
+    audited(store)
+
+
+def test_a_merged_account_stands_still_though_its_tier_would_end() -> None:
+    ladder = [{"id": "base", "name": "Base", "threshold": 0}, {"id": "gold", "name": "Gold", "threshold": 50}]
+    made, store = program(tiers={"ladder": ladder}, windows={"merge_undo_days": 365}), Memory()
+    enroll(store, "ada", NOW)
+    enroll(store, "dup", NOW)
+    buy(store, "dup", 6_000, NOW, receipt="1", program=made)
+    merge(store, "dup", "ada", at("2027-06-01"), key="m", program=made)
+    closed = head_of(store, "DUP")
+    after = at("2028-03-01")
+
+    assert closed.state.standing is not None
+    assert ledger.tick(store, "DUP", now=after, program=made) is None
+    assert ledger.current(closed, after, made).entries == ()
+    assert ledger.survivor_of(head_of(store, "DUP")) == ("ADA", 2)
+    unmerge(store, "dup", after, key="u", program=made)
+
+    # It is itself again, and its tier has ended meanwhile.
+    assert kinds(head_of(store, "DUP")) == [EntryKind.REOPENING]
+    (review,) = ledger.current(head_of(store, "DUP"), after, made).entries
+    assert (review.kind, review.at, review.standing) == (EntryKind.TIER, after, None)
     audited(store)
 
 

@@ -8,8 +8,10 @@ import pytest
 from domain import ledger, limits, members, profiles
 from domain.accounts import Status
 from domain.entries import EntryKind, Explanation
-from domain.members import AlreadyEnrolled, InvalidEmail, InvalidPhone, Lookup, Profile
-from domain.profiles import FieldReserved, LastContact
+from domain.members import AlreadyEnrolled, InvalidBirthday, InvalidEmail, InvalidPhone, Lookup, Profile
+from domain.moments import Birthday
+from domain.notices import Consent
+from domain.profiles import Changes, FieldReserved, LastContact
 from domain.refusals import (
     IdempotencyKeyReused,
     InvalidText,
@@ -38,10 +40,12 @@ from tests.domain.world import (
     buy,
     close,
     contents,
+    day,
     enroll,
     external,
     head_of,
     merge,
+    program,
     redeem,
     refuses,
     unchanged,
@@ -227,7 +231,14 @@ def test_whoever_was_named_by_what_they_gave_up_is_answered_as_before(store: Mem
     bought = buy(store, "ada", 5_000, NOW, receipt="1")
     update(store, "ada", NOW, key="k", external_id="lovelace")
     given = profiles.update(
-        store, PROGRAM, actor=TILL, idempotency_key="k", member=by_email, changes={"email": None}, reason=None, now=NOW
+        store,
+        PROGRAM,
+        actor=TILL,
+        idempotency_key="k",
+        member=by_email,
+        changes=Changes({"email": None}),
+        reason=None,
+        now=NOW,
     )
 
     with unchanged(store):
@@ -238,7 +249,7 @@ def test_whoever_was_named_by_what_they_gave_up_is_answered_as_before(store: Mem
             actor=TILL,
             idempotency_key="k",
             member=by_email,
-            changes={"email": None},
+            changes=Changes({"email": None}),
             reason=None,
             now=NOW,
         )
@@ -258,7 +269,13 @@ def test_the_new_owner_of_a_contact_does_not_get_what_a_retry_was_about(store: M
     bought = buy(store, "ada", 5_000, NOW, receipt="1")
     update(store, "ada", NOW, key="k", external_id="lovelace")
     members.enroll(
-        store, actor=TILL, idempotency_key="e", profile=Profile(NOW, external_id="ada"), account="OTHER", now=NOW
+        store,
+        PROGRAM,
+        actor=TILL,
+        idempotency_key="e",
+        profile=Profile(NOW, external_id="ada"),
+        account="OTHER",
+        now=NOW,
     )
 
     with unchanged(store):
@@ -325,13 +342,20 @@ def test_nobody_is_changed_under_an_unknown_name_and_members_change_only_themsel
                 actor=BOB,
                 idempotency_key="k",
                 member=lookup,
-                changes={"name": "A"},
+                changes=Changes({"name": "A"}),
                 reason=None,
                 now=NOW,
             )
     with refuses(store, MemberNotFound, "input", "member") as refused:
         profiles.update(
-            store, PROGRAM, actor=TILL, idempotency_key="k", member=None, changes={"name": "A"}, reason=None, now=NOW
+            store,
+            PROGRAM,
+            actor=TILL,
+            idempotency_key="k",
+            member=None,
+            changes=Changes({"name": "A"}),
+            reason=None,
+            now=NOW,
         )
     assert refused.value.message == "Name the member."
 
@@ -341,7 +365,7 @@ def test_a_closed_account_stays_as_it_was(store: Memory) -> None:
 
     with refuses(store, MemberClosed, "input", "member"):
         profiles.update(
-            store, PROGRAM, actor=MANAGER, idempotency_key="k", member=Lookup("id", "ADA"), changes={"name": "A"},
+            store, PROGRAM, actor=MANAGER, idempotency_key="k", member=Lookup("id", "ADA"), changes=Changes({"name": "A"}),
             reason=None, now=NOW,
         )  # fmt: skip
 
@@ -361,7 +385,7 @@ def test_the_last_contact_stays(store: Memory) -> None:
     for actor, name in ((MANAGER, "email"), (ADA, "email")):
         with refuses(store, LastContact, "input"):
             profiles.update(
-                store, PROGRAM, actor=actor, idempotency_key="k2", member=Lookup("id", "ADA"), changes={name: None},
+                store, PROGRAM, actor=actor, idempotency_key="k2", member=Lookup("id", "ADA"), changes=Changes({name: None}),
                 reason=None, now=NOW,
             )  # fmt: skip
     assert found(store, "email", EMAIL) == "ADA"
@@ -471,3 +495,79 @@ def test_a_contact_that_moves_from_one_to_the_other_is_never_lost(store: Memory)
     took = [answer for answer in answers[1:] if isinstance(answer, ledger.Outcome)]
     assert found(store, "phone", PHONE) == ("ADA" if took else None)
     checked(store)
+
+
+# --- birthday and answers -----------------------------------------------------------------------------------------------
+
+BORN = Birthday(3, 1, 1990)
+
+
+def test_members_tell_and_clear_their_own_birthday(store: Memory) -> None:
+    told = update(store, "", LATER, key="1", actor=ADA, birthday=BORN)
+    assert profile(store).birthday == replace(BORN, known=day("2026-01-11"))
+    assert told.entry.explanation == (Explanation("changed:birthday", 0),)
+
+    update(store, "ada", LATER, key="2", name="Augusta")
+    assert profile(store).birthday is not None
+
+    update(store, "", LATER, key="3", actor=ADA, birthday=None)
+    assert profile(store).birthday is None
+    checked(store)
+
+
+def test_the_same_birthday_told_again_changes_nothing(store: Memory) -> None:
+    update(store, "ada", NOW, key="1", birthday=BORN)
+    again = update(store, "ada", LATER, key="2", birthday=BORN)
+
+    assert again.entry.explanation == ()
+    assert profile(store).birthday == replace(BORN, known=day("2026-01-10"))
+
+
+def test_a_retry_on_another_day_is_the_same_wish(store: Memory) -> None:
+    first = update(store, "ada", NOW, key="1", birthday=BORN)
+    again = update(store, "ada", LATER, key="1", birthday=BORN)
+
+    assert (again.replayed, again.entry) == (True, first.entry)
+    for other in (replace(BORN, day=2), None):
+        with refuses(store, IdempotencyKeyReused, "input", "idempotencyKey"):
+            update(store, "ada", NOW, key="1", birthday=other)
+    with refuses(store, IdempotencyKeyReused, "input", "idempotencyKey"):
+        update(store, "ada", NOW, key="1")
+
+
+def test_a_birthday_that_cannot_be_changes_nothing(store: Memory) -> None:
+    for birthday, field in ((Birthday(2, 30), ()), (Birthday(1, 1, 2030), ("year",))):
+        with refuses(store, InvalidBirthday, "input", "birthday", *field):
+            update(store, "ada", NOW, key="1", birthday=birthday, name="Augusta")
+
+
+def test_a_blocked_member_tells_nothing(store: Memory) -> None:
+    block(store, "ada", NOW, key="b")
+
+    with refuses(store, MemberBlocked, "input", "member"):
+        update(store, "", NOW, key="1", actor=ADA, birthday=BORN, consents={Consent.OFFERS: False})
+
+
+def test_answers_are_given_one_by_one_and_taken_back(store: Memory) -> None:
+    def answer(key: str, **answers: bool | None) -> dict[Consent, bool]:
+        update(store, "", NOW, key=key, actor=ADA, consents={Consent[name]: each for name, each in answers.items()})
+        return dict(profile(store).consents)
+
+    assert answer("1", OFFERS=False) == {Consent.OFFERS: False}
+    assert answer("2", REMINDERS=True) == {Consent.OFFERS: False, Consent.REMINDERS: True}
+    assert answer("3", OFFERS=None) == {Consent.REMINDERS: True}
+    assert answer("4", REMINDERS=True) == {Consent.REMINDERS: True}
+    told = [record.entries[0].explanation for record in contents(store).logs["ADA"][1:]]
+    assert told == [(Explanation("changed:consents", 0),)] * 3 + [()]
+
+
+def test_a_new_birthday_gets_a_due_row_where_the_program_has_such_a_moment(store: Memory) -> None:
+    terms = program(moments=[{"id": "b", "when": "birthday"}])
+    update(store, "ada", NOW, key="1", birthday=BORN)
+    assert contents(store).due == frozenset()
+
+    update(store, "ada", NOW, key="2", birthday=Birthday(2, 29), program=terms)
+    assert contents(store).due == {(day("2026-02-28"), "ADA")}
+    update(store, "ada", NOW, key="3", birthday=Birthday(2, 29), program=terms)
+    update(store, "ada", NOW, key="4", name="Augusta", program=terms)
+    assert contents(store).due == {(day("2026-02-28"), "ADA")}

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import limits, programs
-from domain.days import Expiry, Rounding
-from domain.programs import EarningRule, InvalidProgram, Location, Program, Reward, Terms
+from domain.days import Rounding
+from domain.documents import InvalidProgram
+from domain.expiry import Expiry
+from domain.programs import EarningRule, Location, Program, Reward, Terms
 from tests.domain.world import DOCUMENT, search
 
 FULL: dict[str, Any] = {

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import limits, purchases
-from domain.days import Expiry, Rounding, day_number
+from domain.days import Rounding, day_number
 from domain.entries import Basket, BasketLine, EntryKind, Explanation, Key, Money
+from domain.expiry import Expiry
 from domain.ledger import Outcome
 from domain.members import Lookup
 from domain.programs import Program
@@ -446,3 +447,59 @@ def test_a_preview_says_where_the_points_go_when_the_account_is_full() -> None:
     assert seen.expires == later
     assert booked.record.state.buckets[later] == 2
     assert len(booked.record.state.buckets) == limits.BUCKETS_MAX
+
+
+# --- coming back ------------------------------------------------------------------------------------------------------
+
+
+def comeback(days: int, percent: int) -> Program:
+    return program(
+        earning={"id": "base", "points": 1, "comeback": {"days": days, "percent": percent}},
+        tiers={
+            "ladder": [
+                {"id": "base", "name": "Base", "threshold": 0},
+                {"id": "gold", "name": "Gold", "threshold": 10, "benefits": {"multiplier_percent": 150}},
+            ]
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("percent", "silent_days", "expected"),
+    [
+        (200, 29, [("base", 9), ("tier:gold", 4)]),
+        (200, 30, [("base", 9), ("tier:gold", 4), ("comeback:silence", 13)]),
+        (150, 400, [("base", 9), ("tier:gold", 4), ("comeback:silence", 6)]),
+        (100, 30, [("base", 9), ("tier:gold", 4), ("comeback:silence", 0)]),
+        (50, 29, [("base", 9), ("tier:gold", 4)]),
+        (50, 30, [("base", 4), ("tier:gold", 2), ("comeback:silence", 0)]),
+        (0, 30, [("base", 0), ("tier:gold", 0), ("comeback:silence", 0)]),
+    ],
+)
+def test_whoever_comes_back_after_a_silence_earns_by_the_comeback_rule(
+    store: Memory, percent: int, silent_days: int, expected: list[tuple[str, int]]
+) -> None:
+    rules = comeback(30, percent)
+    buy(store, "ada", 1_000, NOW, receipt="1", program=rules)
+
+    back = buy(store, "ada", 999, NOW + timedelta(days=silent_days), receipt="2", program=rules)
+    after = buy(store, "ada", 999, NOW + timedelta(days=silent_days + 1), receipt="3", program=rules)
+
+    assert [(line.rule, line.points) for line in back.entry.explanation] == expected
+    assert back.entry.points == sum(points for _, points in expected)
+    # From the next purchase on everything is as usual.
+    assert [line.rule for line in after.entry.explanation] == ["base", "tier:gold"]
+
+
+def test_a_silence_is_counted_to_the_day_of_the_receipt_and_nobody_comes_back_who_was_never_there(
+    store: Memory,
+) -> None:
+    rules = comeback(30, 200)
+
+    first = buy(store, "ada", 500, NOW + timedelta(days=100), receipt="1", program=rules)
+    late = buy(
+        store, "ada", 500, NOW + timedelta(days=200), receipt="2", program=rules, occurred_at=NOW + timedelta(days=129)
+    )
+
+    assert [line.rule for line in first.entry.explanation] == ["base"]
+    assert [line.rule for line in late.entry.explanation] == ["base"]

@@ -4,11 +4,14 @@ import pytest
 
 from domain import (
     adjustments,
+    clock,
     holds,
     members,
     merges,
+    notices,
     profiles,
     programs,
+    promotions,
     purchases,
     refusals,
     returns,
@@ -39,12 +42,15 @@ def test_only_what_depends_on_the_account_is_final() -> None:
         *adjustments.ADJUST_REFUSALS,
         *members.ENROLL_REFUSALS,
         *profiles.UPDATE_REFUSALS,
+        *notices.READ_REFUSALS,
         *standing.BLOCK_REFUSALS,
         *standing.UNBLOCK_REFUSALS,
         *standing.CLOSE_REFUSALS,
         *transfers.TRANSFER_REFUSALS,
         *merges.MERGE_REFUSALS,
         *merges.UNMERGE_REFUSALS,
+        *clock.ADVANCE_REFUSALS,
+        *promotions.SET_REFUSALS,
         refusals.OutcomeUnknown,
     }
 

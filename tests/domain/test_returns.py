@@ -1216,5 +1216,5 @@ def close(store: Memory, account: str) -> None:
 def book(store: Memory, account: str, kind: EntryKind) -> None:
     """An entry that changes what the account may do."""
     head = head_of(store, account)
-    booking = ledger.book(head, None, lambda _: Entry(kind, NOW, (), 0, reason="TEST"), now=NOW, zone=ZONE)
-    ledger.write(store, booking)
+    booking = ledger.book(head, None, lambda _: Entry(kind, NOW, (), 0, reason="TEST"), now=NOW, program=PROGRAM)
+    ledger.write(store, booking, PROGRAM)

@@ -100,7 +100,7 @@ def join(store: Memory, account: str, *, actor: Actor = TILL, **who: str) -> str
     """Enrolls somebody under a key of their own."""
     profile = Profile(NOW, **who)
     return members.enroll(
-        store, actor=actor, idempotency_key=account, profile=profile, account=account, now=NOW
+        store, PROGRAM, actor=actor, idempotency_key=account, profile=profile, account=account, now=NOW
     ).account
 
 
@@ -141,7 +141,7 @@ def test_time_goes_on_for_who_is_blocked(store: Memory) -> None:
     adjust(store, "ada", 5, NOW, key="a", program=program(expiry={"days": 1, "rounding": "day"}))
     block(store, "ada", NOW, key="k")
 
-    assert ledger.current(head_of(store, "ADA"), NOW + timedelta(days=2), ZONE).state.balance == 100
+    assert ledger.current(head_of(store, "ADA"), NOW + timedelta(days=2), PROGRAM).state.balance == 100
 
 
 def test_who_is_unblocked_is_as_before_and_what_was_bought_meanwhile_earned_nothing(store: Memory) -> None:
@@ -272,7 +272,7 @@ def test_what_is_left_goes_with_visible_lines(store: Memory) -> None:
     state = outcome.record.state
     assert (state.status, state.worth, state.buckets, state.pending) == (Status.CLOSED, 0, {}, {})
     checked(store)
-    later = ledger.current(outcome.record, LATER + timedelta(days=4_000), ZONE)
+    later = ledger.current(outcome.record, LATER + timedelta(days=4_000), PROGRAM)
     assert (later.entries, later.state) == ((), state)
 
 

@@ -189,7 +189,7 @@ def test_points_can_be_given_until_the_end_of_their_last_day(store: Memory) -> N
         give(store, "ada", "bob", 1, at("2028-02-01 00:00"), key="k1")
     give(store, "ada", "bob", 1, at("2028-01-31 23:59:59"), key="k2")
 
-    last = ledger.current(head_of(store, "BOB"), at("2028-02-01 00:00"), ZONE)
+    last = ledger.current(head_of(store, "BOB"), at("2028-02-01 00:00"), PROGRAM)
     assert last.state.balance == 0
 
 

@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 
-from domain import verification
-from domain.accounts import DEBT, Hold, Line, State, Status
+from domain import limits, verification
+from domain.accounts import DEBT, ROLLING, Hold, Line, Origin, Standing, State, Status
 from domain.days import NEVER
 from domain.entries import Entry, EntryKind, Explanation, Key, PurchaseReturn, Record
+from domain.expiry import Rolling
 from domain.refusals import InsufficientPoints
 from domain.verification import Code, Finding, Judged, Memory, Replay, Use
 from storage.memory import Memory as Store
@@ -43,12 +44,14 @@ def test_nothing_is_found_in_any_life(number: int) -> None:
     store = lived(number)
 
     for log in store._logs.values():
-        assert findings(log) == []
+        replay = Replay("A", (ZONE,))
         for record in log:
-            for entry in filter(verification.has_peer, record.entries):
-                assert entry.peer is not None
-                other = store._logs[entry.peer[0]][entry.peer[1] - 1]
-                assert verification.check_peer(record, entry, other) == []
+            assert replay.follow(record) == []
+            for entry, rolling in zip(record.entries, replay.rolled, strict=True):
+                if verification.has_peer(entry):
+                    assert entry.peer is not None
+                    other = store._logs[entry.peer[0]][entry.peer[1] - 1]
+                    assert verification.check_peer(record, entry, other, rolling=rolling) == []
 
 
 @search(150)
@@ -249,6 +252,193 @@ def test_a_refusal_is_an_entry_like_others() -> None:
     assert found([first, Record("A", 2, (entry,), State(NOW))]) == []
 
 
+# --- what is kept beside the points -----------------------------------------------------------------------------------
+
+TIERS = {
+    "ladder": [
+        {"id": "base", "name": "Base", "threshold": 0},
+        {"id": "gold", "name": "Gold", "threshold": 50},
+    ]
+}
+MOMENTS = [{"id": "third", "when": "purchase", "nth": 3, "points": 5}]
+ROLLED = program(
+    expiry={"policy": "inactivity", "days": 30}, tiers=TIERS, moments=MOMENTS, activities=["purchase", "gift"]
+)
+
+
+def rolling_log() -> list[Record]:
+    """Ada's log: her points roll, her third purchase brought her a bonus and a tier, and some are held, and some wait."""
+    store = Store()
+    enroll(store, "ada", NOW, program=ROLLED)
+    buy(store, "ada", 1_000, NOW, receipt="1", program=ROLLED)
+    waiting = program(expiry={"policy": "inactivity", "days": 30}, pending={"days": 5})
+    buy(store, "ada", 700, NOW, receipt="2", program=waiting)
+    hold(store, "ada", 4, NOW, key="h", ttl_seconds=7_200, program=ROLLED)
+    buy(store, "ada", 9_000, NOW + timedelta(hours=1), receipt="3", program=ROLLED)
+    return store._logs["ADA"]
+
+
+UNTIL = day("2026-02-09")
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (
+            {"rolling": Rolling(UNTIL + 1, 0, 30)},
+            "The rolling day is said to be 2026-02-10 (0 months and 30 days, to the day), not 2026-02-09 (0 months and",
+        ),
+        (
+            {"rolling": Rolling(UNTIL, 0, 31)},
+            "The rolling day is said to be 2026-02-09 (0 months and 31 days, to the day), not 2026-02-09 (0 months and 30",
+        ),
+        ({"standing": None}, "The tier is said to be the lowest, not gold until 2027-12-31 (EARNED)."),
+        (
+            {"standing": Standing("gold", 0, Origin.MANUAL)},
+            "The tier is said to be gold without an end (MANUAL), not gold until 2027-12-31 (EARNED).",
+        ),
+        ({"qualifying": {24_312: 101}}, "The number of month 24312 is given as 101, not 100."),
+        ({"qualifying": {}}, "The number of month 24312 is given as 0, not 100."),
+        (
+            {"marks": {"active": TODAY, "joined": TODAY, "purchases": 3}},
+            "The number of the mark m.third is given as 0, not 1.",
+        ),
+        (
+            {"marks": {"active": TODAY, "joined": TODAY, "purchases": 4, "m.third": 1}},
+            "The number of the mark purchases is given as 4, not 3.",
+        ),
+        (
+            {"marks": {"active": TODAY - 1, "joined": TODAY, "purchases": 3, "m.third": 1}},
+            f"The number of the mark active is given as {TODAY - 1}, not {TODAY}.",
+        ),
+        ({"buckets": {ROLLING: 102}}, "The rolling bucket is given as 102, the lines add up to 101."),
+        (
+            {"pending": {(TODAY + 5, UNTIL): 7}},
+            "The pending bucket of 2026-01-15, of points of the rolling bucket is given as 0, the lines add up to 7;",
+        ),
+        (
+            {"holds": {4: Hold(NOW + timedelta(hours=2), {UNTIL: 4})}},
+            "Hold 4 of points of the rolling bucket is given as 0, the lines add up to 4; hold 4 of points of 2026-02-09",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
+)
+def test_what_is_kept_beside_the_points_is_what_the_entries_say(state: dict[str, Any], message: str) -> None:
+    log = rolling_log()
+    assert findings(log) == []
+
+    for wrong in (altered(log, 5, state=state), [*altered(log, 5, state=state), later_of(log)]):
+        (finding,) = findings(wrong)
+
+        assert (finding.account, finding.seq, finding.code) == ("ADA", 5, Code.STATE_MISMATCH)
+        assert finding.message.startswith(message), finding.message
+
+
+def later_of(log: Sequence[Record]) -> Record:
+    """A record that changes nothing."""
+    state = log[-1].state
+    return Record(log[-1].account, log[-1].seq + 1, (Entry(EntryKind.UPDATE, state.at, (), state.balance),), state)
+
+
+@pytest.mark.parametrize(
+    ("seq", "entry"),
+    [
+        (5, {"marks": (("m.third", 2),)}),
+        (4, {"marks": (("active", TODAY + 1),)}),
+        (4, {"qualifies": ((24_312, 1),)}),
+        (4, {"rolls": Rolling(UNTIL + 1, 0, 30)}),
+    ],
+)
+def test_an_entry_that_says_something_else_is_found_where_it_is(seq: int, entry: dict[str, Any]) -> None:
+    log = rolling_log()
+
+    assert found([*altered(log, seq, **entry), later_of(log)]) == [(seq, Code.STATE_MISMATCH)]
+
+
+def test_points_of_a_rolling_bucket_without_a_last_day() -> None:
+    entry = Entry(EntryKind.PURCHASE, NOW, (Line(ROLLING, 3),), 3)
+
+    (finding,) = findings([Record("A", 1, (entry,), State(NOW, {ROLLING: 3}))])
+
+    assert finding == Finding("A", 1, Code.STATE_MISMATCH, "The points of the rolling bucket have no last day.")
+
+
+def test_whoever_comes_in_late_takes_the_marks_as_they_are_and_checks_what_follows() -> None:
+    log = rolling_log()
+
+    assert [each.code for each in findings([*log[2:], later_of(log)])] == [Code.SEQUENCE_GAP]
+    marks = log[-1].state.marks | {"purchases": 9}
+    assert found([*altered(log, 5, state={"marks": marks})[2:], later_of(log)]) == [
+        (1, Code.SEQUENCE_GAP),
+        (5, Code.STATE_MISMATCH),
+    ]
+
+
+def test_only_as_many_periods_are_kept_as_count() -> None:
+    def period(number: int) -> Entry:
+        return Entry(EntryKind.PURCHASE, NOW, (), 0, qualifies=((24_000 + number, 5),))
+
+    most = limits.QUALIFYING_PERIODS_MAX
+    entries = tuple(period(number) for number in range(most + 2))
+    state = State(NOW, qualifying={24_000 + number: 5 for number in range(2, most + 2)})
+    # What is taken too much of a period is owed by no other one.
+    newest = 24_001 + most
+    taken = Entry(EntryKind.RETURN, NOW, (), 0, qualifies=((newest, -9), (newest - 1, -1), (24_000, -5)))
+    after = State(NOW, qualifying={24_000 + number: 5 - (number == most) for number in range(2, most + 1)})
+
+    assert found([Record("A", 1, entries, state), Record("A", 2, (taken,), after)]) == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (
+            Entry(EntryKind.TIER, NOW, (), 0, standing=Standing("gold", LATER)),
+            "TIER of gold is explained by nothing.",
+        ),
+        (
+            Entry(
+                EntryKind.TIER, NOW, (), 0, (Explanation("tier:silver:reached", 0),), standing=Standing("gold", LATER)
+            ),
+            "TIER of gold is explained by tier:silver:reached.",
+        ),
+        (
+            Entry(EntryKind.TIER, NOW, (), 0, (Explanation("moment:gold", 0),)),
+            "TIER of the lowest tier is explained by moment:gold.",
+        ),
+        (
+            Entry(EntryKind.BONUS, NOW, (), 0, (Explanation("moment:third", 0),)),
+            "BONUS marks no moment, and is explained by moment:third.",
+        ),
+        (
+            Entry(EntryKind.BONUS, NOW, (), 0, (Explanation("moment:first", 0),), marks=(("m.third", 1),)),
+            "BONUS marks third, and is explained by moment:first.",
+        ),
+    ],
+)
+def test_tiers_and_moments_are_explained_by_their_rules(entry: Entry, message: str) -> None:
+    first = Record("A", 1, (Entry(EntryKind.ENROLLMENT, NOW, (), 0),), State(NOW))
+    state = State(NOW, standing=entry.standing, marks=dict(entry.marks))
+
+    (finding,) = findings([first, Record("A", 2, (entry,), state)])
+
+    assert finding == Finding("A", 2, Code.EXPLANATION_MISMATCH, message)
+
+
+def test_a_moment_that_was_had_twice() -> None:
+    def bonus(value: int) -> Entry:
+        return Entry(EntryKind.BONUS, NOW, (), 0, (Explanation("moment:m", 0),), marks=(("m.m", value),))
+
+    def log(*values: int) -> list[Record]:
+        return [
+            Record("A", seq, (bonus(value),), State(NOW, marks={"m.m": value})) for seq, value in enumerate(values, 1)
+        ]
+
+    assert findings(log(2026, 2027)) == []
+    assert findings(log(2026, 2026)) == [Finding("A", 2, Code.MOMENT_TWICE, "The moment 'm' was had before (2026).")]
+    assert found(log(2027, 2026)) == [(2, Code.MOMENT_TWICE)]
+
+
 # --- time -------------------------------------------------------------------------------------------------------------
 
 
@@ -354,6 +544,111 @@ def test_what_time_had_taken_and_is_still_there(line: Line, code: Code, message:
 
     assert findings(untouched(MIDNIGHT - INSTANT)) == []
     assert findings(untouched(MIDNIGHT)) == [Finding("A", 2, code, message)]
+
+
+def rolling_pots(taken: Entry, *, left: State | None = None, lapses_at: datetime | None = None) -> list[Record]:
+    """A log in which points roll until today, and an entry takes them away: live, pending and held ones."""
+    state = State(
+        NOW,
+        {ROLLING: 5},
+        {(TODAY + 9, ROLLING): 3},
+        {1: Hold(NOW + timedelta(days=3), {ROLLING: 2})},
+        rolling=Rolling(TODAY, 0, 1),
+    )
+    got = (
+        Entry(EntryKind.PURCHASE, NOW, (Line(ROLLING, 7), Line(ROLLING, 3, TODAY + 9)), 7, rolls=state.rolling),
+        Entry(
+            EntryKind.HOLD, NOW, (Line(ROLLING, -2), Line(ROLLING, 2, hold=1)), 5, lapses_at=state.holds[1].lapses_at
+        ),
+    )
+    after = replace(left or state, at=taken.at)
+    return [Record("A", 1, got, state), Record("A", 2, (replace(taken, balance_after=after.balance),), after)]
+
+
+SILENCED = (
+    Line(ROLLING, -5),
+    Line(ROLLING, -2, hold=1),
+    Line(TODAY, 2, hold=1),
+    Line(ROLLING, -3, TODAY + 9),
+    Line(TODAY, 3, TODAY + 9),
+)
+GONE = State(NOW, {}, {(TODAY + 9, TODAY): 3}, {1: Hold(NOW + timedelta(days=3), {TODAY: 2})})
+
+
+def test_a_silence_takes_what_rolls_at_its_end_and_no_sooner() -> None:
+    def at_moment(moment: datetime) -> list[tuple[str, Code]]:
+        log = rolling_pots(Entry(EntryKind.EXPIRY, moment, SILENCED, 0), left=GONE)
+        return [(each.message.partition(" expires ")[0], each.code) for each in findings(log)]
+
+    assert at_moment(MIDNIGHT) == []
+    assert at_moment(MIDNIGHT - INSTANT) == [
+        ("the rolling bucket", Code.OUT_OF_TIME),
+        ("hold 1 of points of the rolling bucket", Code.OUT_OF_TIME),
+        ("the pending bucket of 2026-01-19, of points of the rolling bucket", Code.OUT_OF_TIME),
+    ]
+
+
+def test_what_a_silence_takes_keeps_its_day_and_gets_no_other_one() -> None:
+    lines = (*SILENCED[:-1], Line(TODAY + 1, 3, TODAY + 9))
+    left = replace(GONE, pending={(TODAY + 9, TODAY + 1): 3})
+
+    (finding,) = findings(rolling_pots(Entry(EntryKind.EXPIRY, MIDNIGHT, lines, 0), left=left))
+
+    assert finding == Finding(
+        "A",
+        2,
+        Code.OUT_OF_TIME,
+        "EXPIRY gives points of the rolling bucket to the pending bucket of 2026-01-19, of points of 2026-01-11.",
+    )
+
+
+def test_points_that_rolled_are_not_spent_after_their_last_day() -> None:
+    left = replace(rolling_pots(Entry(EntryKind.UPDATE, NOW, (), 0))[0].state, buckets={})
+    spent = Entry(EntryKind.REDEMPTION, MIDNIGHT - INSTANT, (Line(ROLLING, -5),), 0)
+
+    assert findings(rolling_pots(spent, left=left)) == []
+    assert (2, Code.OUT_OF_TIME) in found(rolling_pots(replace(spent, at=MIDNIGHT), left=left))
+
+
+def test_points_that_a_silence_had_taken_and_that_are_still_there() -> None:
+    untouched = Entry(EntryKind.UPDATE, MIDNIGHT, (), 0)
+
+    assert findings(rolling_pots(replace(untouched, at=MIDNIGHT - INSTANT))) == []
+    assert findings(rolling_pots(untouched)) == [
+        Finding(
+            "A",
+            2,
+            Code.EXPIRED_POINTS_LEFT,
+            "10 points of the rolling bucket are still there at 2026-01-11T05:00:00.000Z, its last day was 2026-01-10.",
+        )
+    ]
+
+
+def test_a_rolling_day_that_moves_back() -> None:
+    def moved(until: int) -> list[Record]:
+        rolls = Rolling(until, 0, 1)
+        first = Entry(EntryKind.PURCHASE, NOW, (Line(ROLLING, 5),), 5, rolls=Rolling(UNTIL, 0, 30))
+        second = Entry(EntryKind.PURCHASE, NOW, (Line(ROLLING, 5),), 10, rolls=rolls)
+        return [
+            Record("A", 1, (first,), State(NOW, {ROLLING: 5}, rolling=first.rolls)),
+            Record("A", 2, (second,), State(NOW, {ROLLING: 10}, rolling=rolls)),
+        ]
+
+    assert findings(moved(UNTIL)) == []
+    assert findings(moved(UNTIL - 1)) == [
+        Finding("A", 2, Code.OUT_OF_TIME, "PURCHASE moves the rolling day back from 2026-02-09 to 2026-02-08.")
+    ]
+
+
+def test_a_tier_that_is_lost_before_its_last_day_is_over() -> None:
+    def lost(moment: datetime, why: str) -> list[tuple[int, Code]]:
+        held = Standing("gold", TODAY)
+        first = Entry(EntryKind.TIER, NOW, (), 0, (Explanation("tier:gold:reached", 0),), standing=held)
+        second = Entry(EntryKind.TIER, moment, (), 0, (Explanation(f"tier:base:{why}", 0),))
+        return found([Record("A", 1, (first,), State(NOW, standing=held)), Record("A", 2, (second,), State(moment))])
+
+    assert lost(MIDNIGHT, "fallen") == lost(MIDNIGHT - INSTANT, "set") == []
+    assert lost(MIDNIGHT - INSTANT, "fallen") == [(2, Code.OUT_OF_TIME)]
 
 
 def owing() -> list[Record]:
@@ -504,6 +799,59 @@ def test_what_is_got_is_what_was_given_and_expires_no_earlier(got: tuple[Line, .
         assert [each.code for each in verification.check_peer(record, entry, other)] == (
             [] if is_right else [Code.PEER_MISMATCH]
         )
+
+
+def rolling_halves(kind: EntryKind) -> tuple[Record, Entry, Record, int | None]:
+    """As `halves`, of points that roll until `UNTIL`, and the rolling day before the entry."""
+    store = Store()
+    for name in ("ada", "bob"):
+        enroll(store, name, NOW)
+        buy(store, name, 3_000, NOW, receipt=name, program=ROLLED)
+    if kind in (EntryKind.TRANSFER_OUT, EntryKind.TRANSFER_IN):
+        give(store, "ada", "bob", 30, NOW, key="k", program=ROLLED)
+    else:
+        merge(store, "ada", "bob", NOW, key="k", program=ROLLED)
+        unmerge(store, "ada", NOW, key="l", program=ROLLED)
+    for log in store._logs.values():
+        replay = Replay(log[0].account, (ZONE,))
+        for record in log:
+            assert replay.follow(record) == []
+            for entry, rolling in zip(record.entries, replay.rolled, strict=True):
+                if entry.kind is kind:
+                    assert entry.peer is not None
+                    return record, entry, store._logs[entry.peer[0]][entry.peer[1] - 1], rolling
+    raise AssertionError(kind)
+
+
+@pytest.mark.parametrize("kind", PEERS)
+def test_what_rolls_has_two_halves_as_well(kind: EntryKind) -> None:
+    record, entry, other, rolling = rolling_halves(kind)
+    (half,) = (each for each in other.entries if each.peer == (record.account, record.seq))
+
+    def codes(entry: Entry = entry, rolling: int | None = rolling, **changes: Any) -> list[Code]:
+        there = replace(
+            other, entries=tuple(replace(half, **changes) if each is half else each for each in other.entries)
+        )
+        return [each.code for each in verification.check_peer(record, entry, there, rolling=rolling)]
+
+    mismatch = [Code.PEER_MISMATCH]
+    assert codes() == codes(rolling=None) == []
+    (line,) = half.lines
+    assert codes(lines=(replace(line, points=line.points - 1),)) == mismatch
+    match kind:
+        case EntryKind.TRANSFER_OUT:
+            assert (rolling, line.expires) == (UNTIL, UNTIL)
+            # Fewer days than they had, or as many as the receiver is active.
+            assert codes(lines=(replace(line, expires=UNTIL - 1),)) == mismatch
+            assert codes(lines=(replace(line, expires=ROLLING),), rolls=Rolling(UNTIL, 0, 30)) == mismatch
+        case EntryKind.TRANSFER_IN:
+            assert codes(replace(entry, lines=(replace(entry.lines[0], expires=ROLLING),))) == mismatch
+        case EntryKind.MERGED | EntryKind.UNMERGE:
+            assert (rolling, line.expires) == (UNTIL, ROLLING)
+            assert codes(lines=(replace(line, expires=UNTIL),)) == mismatch
+            assert codes(rolls=Rolling(UNTIL - 1, 0, 30)) == codes(rolls=None) == mismatch
+        case _:
+            assert codes(replace(entry, lines=(replace(entry.lines[0], expires=UNTIL),))) == mismatch
 
 
 # --- keys -------------------------------------------------------------------------------------------------------------

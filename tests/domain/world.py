@@ -26,6 +26,7 @@ from domain import (
     merges,
     profiles,
     programs,
+    promotions,
     purchases,
     returns,
     rewards,
@@ -52,6 +53,8 @@ from domain.entries import (
 from domain.ledger import Outcome
 from domain.members import Lookup, Profile
 from domain.notes import Draft
+from domain.notices import Consent, Notice
+from domain.profiles import Changes
 from domain.programs import Program, Terms
 from domain.refusals import OutcomeUnknown, Refusal
 from domain.returns import Part, Returned
@@ -131,11 +134,13 @@ def external(name: str) -> Lookup:
     return Lookup("external", name)
 
 
-def enroll(store: Store, name: str, now: datetime, /, *, actor: Actor = TILL, **contacts: Any) -> str:
+def enroll(
+    store: Store, name: str, now: datetime, /, *, actor: Actor = TILL, program: Program = PROGRAM, **contacts: Any
+) -> str:
     """Enrolls `name` under that external id, as the account of that name in capitals."""
     profile = Profile(enrolled_at=now, external_id=name, **contacts)
     return members.enroll(
-        store, actor=actor, idempotency_key=f"enroll-{name}", profile=profile, account=name.upper(), now=now
+        store, program, actor=actor, idempotency_key=f"enroll-{name}", profile=profile, account=name.upper(), now=now
     ).account
 
 
@@ -256,16 +261,19 @@ def update(
     key: str,
     actor: Actor = MANAGER,
     reason: str | None = None,
-    **changes: str | None,
+    program: Program = PROGRAM,
+    consents: Mapping[Consent, bool | None] | None = None,
+    **changes: Any,
 ) -> Outcome:
     """Changes the profile of `name`; members change their own."""
+    texts = {field: value for field, value in changes.items() if field != "birthday"}
     return profiles.update(
         store,
-        PROGRAM,
+        program,
         actor=actor,
         idempotency_key=key,
         member=external(name) if actor.role is not Role.MEMBER else None,
-        changes=changes,
+        changes=Changes(texts, changes.get("birthday"), "birthday" in changes, consents or {}),
         reason=reason,
         now=now,
     )
@@ -319,6 +327,34 @@ def close(
         actor=actor,
         idempotency_key=key,
         member=member or (external(name) if actor.role is not Role.MEMBER else None),
+        reason=reason,
+        note=draft(note),
+        now=now,
+    )
+
+
+def set_tier(
+    store: Store,
+    name: str,
+    tier: str,
+    now: datetime,
+    *,
+    key: str,
+    program: Program,
+    until: str | None = None,
+    member: Lookup | None = None,
+    reason: str = "GOODWILL",
+    note: str | None = None,
+) -> Outcome:
+    """Gives a tier to `name`, or to `member`, through a date or for ever."""
+    return promotions.set_tier(
+        store,
+        program,
+        actor=MANAGER,
+        idempotency_key=key,
+        member=member or external(name),
+        tier=tier,
+        until=None if until is None else date.fromisoformat(until),
         reason=reason,
         note=draft(note),
         now=now,
@@ -421,7 +457,7 @@ def owe(store: Store, name: str, points: int, now: datetime, *, key: str) -> Out
         told = (Explanation("return", -points),)
         return Entry(EntryKind.RETURN, now, (*lines, *owed), 0, told)
 
-    return ledger.commit(store, operation, decide, now=now, zone=ZONE)
+    return ledger.commit(store, operation, decide, now=now, program=PROGRAM)
 
 
 def give(
@@ -517,6 +553,7 @@ class Contents:
     returns: Mapping[tuple[Key, str], PurchaseReturn]
     ends: Mapping[tuple[str, int, int], End]
     notes: Mapping[tuple[str, bytes], Note]
+    notices: Mapping[str, Mapping[tuple[int, str], Notice]]
 
 
 def contents(store: Memory) -> Contents:
@@ -529,6 +566,7 @@ def contents(store: Memory) -> Contents:
         dict(store._returns),
         dict(store._ends),
         dict(store._notes),
+        {account: dict(given) for account, given in store._notices.items() if given},
     )
 
 

@@ -17,10 +17,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from domain import accounts, ledger
+from domain import accounts, ledger, moments, reversals
 from domain.accounts import State
-from domain.entries import Claim, Key, PurchaseReturn, Record
+from domain.days import NEVER
+from domain.entries import Claim, EntryKind, Key, PurchaseReturn, Record
+from domain.expiry import Rolling
 from domain.ledger import Trail
+from domain.moments import Moment
 from domain.refusals import OutcomeUnknown, Refusal
 from domain.store import NOTHING, Beside, Store
 from domain.verification import Replay, check_peer, has_peer
@@ -81,6 +84,7 @@ def check(traffic: Traffic, report: Report) -> None:
 def check_logs(found: Iterable[Item], zone: ZoneInfo) -> None:
     """The logs by what `regulars verify` would say of them, and by the auditor of the domain's tests."""
     logs: dict[str, list[Record]] = {}
+    rolled: dict[tuple[str, int], Sequence[int | None]] = {}
     findings = []
     for item in sorted(found, key=lambda each: (each["PK"]["S"], each["SK"]["S"])):
         if not item["SK"]["S"].startswith("E#"):
@@ -92,11 +96,14 @@ def check_logs(found: Iterable[Item], zone: ZoneInfo) -> None:
         assert record is not None, wrong
         logs[account].append(record)
         findings += wrong + replay.follow(record)
+        rolled[account, record.seq] = replay.rolled
     for log in logs.values():
         for record in log:
-            for entry in filter(has_peer, record.entries):
-                assert entry.peer is not None
-                findings += check_peer(record, entry, logs[entry.peer[0]][entry.peer[1] - 1])
+            for entry, rolling in zip(record.entries, rolled[record.account, record.seq], strict=True):
+                if has_peer(entry):
+                    assert entry.peer is not None
+                    other = logs[entry.peer[0]][entry.peer[1] - 1]
+                    findings += check_peer(record, entry, other, rolling=rolling)
     assert not findings, findings
     books.check_all(logs, zone)
 
@@ -291,6 +298,38 @@ def late_jobs_count(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(accounts, "advance", standing_still)
 
 
+def silences_spare_what_waits(patch: pytest.MonkeyPatch) -> None:
+    """A silence takes what is there, and what is held or pending can be spent for ever."""
+    silenced = accounts._silenced
+
+    def sparing(state: State, until: int) -> Any:
+        return tuple(replace(line, expires=NEVER) if line.points > 0 else line for line in silenced(state, until))
+
+    patch.setattr(accounts, "_silenced", sparing)
+
+
+def late_receipts_move_the_day_back(patch: pytest.MonkeyPatch) -> None:
+    """The rolling day is that of whatever was told last."""
+    patch.setattr(Rolling, "moved", lambda rolling, active: replace(rolling, until=rolling.silent_until(active)))
+
+
+def moments_come_again(patch: pytest.MonkeyPatch) -> None:
+    """What a moment brings comes with every purchase from then on."""
+    brought = moments.brought
+
+    def forgetting(moment: Moment, state: State, entry: Any) -> int:
+        mark = state.marks.get(moments.mark_of(moment), 0)
+        is_purchase = entry.kind is EntryKind.PURCHASE and state.marks[moments.PURCHASES] > moment.number
+        return mark + 1 if is_purchase else brought(moment, state, entry)
+
+    patch.setattr(moments, "brought", forgetting)
+
+
+def returns_leave_the_tier_alone(patch: pytest.MonkeyPatch) -> None:
+    """What came back goes on counting towards a tier."""
+    patch.setattr(reversals, "_disqualified", lambda *_: ())
+
+
 def nothing(_: pytest.MonkeyPatch) -> None:
     pass
 
@@ -309,6 +348,10 @@ def nothing(_: pytest.MonkeyPatch) -> None:
         (Patient, stays_with_the_survivor),
         (Patient, no_answer_is_a_no),
         (Patient, late_jobs_count),
+        (Patient, silences_spare_what_waits),
+        (Patient, late_receipts_move_the_day_back),
+        (Patient, moments_come_again),
+        (Patient, returns_leave_the_tier_alone),
     ],
 )
 def test_a_ledger_that_lacks_one_thing_is_found_out(

@@ -38,6 +38,10 @@ NAMES = ("ada", "ben", "cleo", "dan", "eve")
 # A request that has lost this often is told to come again: its caller does not wait for ever.
 PATIENCE = 25
 REWARDS = {"cookie": 15, "latte": 40, "dinner": 90}
+_LADDER = [
+    {"id": "base", "name": "Base", "threshold": 0},
+    {"id": "gold", "name": "Gold", "threshold": 60, "benefits": {"multiplier_percent": 150}},
+]
 PHONES = tuple(f"+1555000000{number}" for number in range(4))
 
 
@@ -132,7 +136,12 @@ class Traffic:
         # In which order things happen: the count of the network's requests, or a clock on the wall.
         self.order: Callable[[], int] = lambda: 0
         mix = self.mix or MIXES[self.seed % len(MIXES)]
-        self._program("debt" if mix is SPENT_AND_RETURNED else self._rng.choice(["debt", "clamp", "pending_only"]))
+        returns = "debt" if mix is SPENT_AND_RETURNED else self._rng.choice(["debt", "clamp", "pending_only"])
+        has_tiers = mix is not MANY_MERGES and random.Random(f"tiers {self.seed}").random() < 0.5
+        self._program(returns, has_tiers=has_tiers)
+        if has_tiers:
+            # What a merge, and its undoing, make of a tier has tests of its own.
+            mix = {kind: 0 if kind in ("merge", "unmerge") else often for kind, often in mix.items()}
         for name in self.names if mix is not SPENT_AND_RETURNED else ():
             self._correct(name=name, points=self._rng.choice([30, 150]))
         kinds = random.Random(f"mix {self.seed}").choices(list(mix), list(mix.values()), k=self.requests)
@@ -144,12 +153,25 @@ class Traffic:
 
     # --- the world ----------------------------------------------------------------------------------------------------
 
-    def _program(self, returns: str) -> None:
-        rng = self._rng
+    def _program(self, returns: str, *, has_tiers: bool) -> None:
+        rng, time = self._rng, random.Random(f"time {self.seed}")
         months, days, rounding = rng.choice([(24, 0, "month"), (1, 0, "day"), (0, 10, "day")])
+        # In every second program points live while their member is active; in most, a purchase by number brings some.
+        rolls, nth = time.random() < 0.5, time.choice([0, 2, 3])
+        activities = ["purchase", "redemption", *time.choice([[], ["gift"]])]
+        if rolls:
+            months, days, rounding = time.choice([(0, 1, "day"), (0, 2, "day"), (0, 5, "day"), (1, 0, "day")])
         pending, most = rng.choice([0, 0, 4]), 80
         self.program = world.program(
-            expiry={"months": months, "days": days, "rounding": rounding},
+            expiry={
+                "policy": "inactivity" if rolls else "fixed",
+                "months": months,
+                "days": days,
+                "rounding": rounding,
+            },
+            activities=activities,
+            moments=[{"id": "nth", "when": "purchase", "nth": nth, "points": 25}] if nth else [],
+            **({"tiers": {"ladder": _LADDER}} if has_tiers else {}),
             pending={"days": pending},
             returns={"policy": returns},
             transfers={"points_per_day_max": most},
@@ -168,13 +190,21 @@ class Traffic:
             returns=returns,
             gifts_per_day_max=most,
             undo_days=10,
+            rolls=rolls,
+            activities=frozenset(
+                {"PURCHASE", "REDEMPTION", "CAPTURE"} | ({"TRANSFER_OUT"} if "gift" in activities else set())
+            ),
+            nth=nth,
+            nth_points=25,
+            gold=60 if has_tiers else 0,
+            gold_percent=150,
         )
 
     def prepare(self, store: Store) -> None:
         """Enrolls the members, undisturbed: by their own logins, so that they can act for themselves."""
         for name in self.names:
             actor = _login(name)
-            world.enroll(store, name, self.start, actor=actor)
+            world.enroll(store, name, self.start, actor=actor, program=self.program)
             account = name.upper()
             asked = Asked(
                 f"enroll {name}", "memberEnroll", f"~{actor.id}:enroll-{name}", name, sent=[millis(self.start)]
@@ -460,6 +490,7 @@ class Traffic:
             self._numbers["account"] += 1
             return members.enroll(
                 store,
+                self.program,
                 actor=TILL,
                 idempotency_key=value,
                 profile=Profile(now, external_id=name, phone=phone),
@@ -472,10 +503,10 @@ class Traffic:
     def _tick(self) -> None:
         self._numbers["tick"] += 1
         account = self._name().upper()
-        zone = self.program.zone
+        program = self.program
 
         def call(store: Store) -> None:
-            ledger.tick(store, account, now=self._clock(), zone=zone)
+            ledger.tick(store, account, now=self._clock(), program=program)
 
         self.operations.append(Operation(f"tick {self._numbers['tick']} of {account}", call, 2))
 

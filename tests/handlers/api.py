@@ -13,6 +13,7 @@ import base64
 import importlib
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from urllib.parse import urlencode
 
 import boto3
 import pytest
+import yaml
 
 from handlers import program, runtime
 from schema.nodes import from_id
@@ -161,6 +163,55 @@ ENTRY = """query Entry($id: ID!) {
 }"""
 AS_OF = """query AsOf($by: MemberByInput!, $at: DateTime) {
   member(by: $by) { id account(asOf: $at) { balance pending held debt status expiring { on points } } }
+}"""
+CLOCK = """query Clock { clock { now timeZone isSandbox job { id status startAt endAt reachedAt daysTotal daysDone
+  counts { kind count } failure } } }"""
+ADVANCE = """mutation Advance($input: ClockAdvanceInput!) {
+  clockAdvance(input: $input) {
+    job { id status startAt endAt reachedAt daysTotal daysDone counts { kind count } failure }
+    replayed userErrors { code field message }
+  }
+}"""
+JOB = "query Job($id: ID!) { job(id: $id) { id status reachedAt daysTotal daysDone counts { kind count } failure } }"
+TIER_SET = """mutation TierSet($input: MemberTierSetInput!) {
+  memberTierSet(input: $input) {
+    entry { id points tierHandle validUntil origin change amount reason note actor explanation { rule points description } }
+    account { balance tier { handle name validUntil origin } } replayed userErrors { code field message }
+  }
+}"""
+TIER = """query Tier($by: MemberByInput!) {
+  member(by: $by) {
+    id
+    account {
+      tier { handle name validUntil origin benefits { multiplierPercent extraMonths earlyAccessDays birthdayPoints } }
+      tierProgress {
+        metric period amount pointsToNext pointsToKeep validUntil projectedTier { handle } nextTier { handle threshold }
+      }
+    }
+  }
+}"""
+PROGRAM = """query Program {
+  program {
+    version name timeZone currencies { code minorPerUnit } expiry reminderStages
+    ladder { metric period graceDays hasSoftLanding tiers { handle } }
+    tiers {
+      id handle name threshold lifetimeThreshold
+      benefits { multiplierPercent extraMonths earlyAccessDays birthdayPoints }
+    }
+  }
+}"""
+NOTICES = """query Notices($first: Int! = 10, $after: String) {
+  viewer {
+    notices(first: $first, after: $after) {
+      unreadCount
+      nodes { id kind at readAt moment points expiresOn title text }
+      edges { cursor node { id } }
+      pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+    }
+  }
+}"""
+MARK_READ = """mutation MarkRead($input: NoticesMarkReadInput!) {
+  noticesMarkRead(input: $input) { notices { id readAt } replayed userErrors { code field message } }
 }"""
 VIEWER = "query Viewer { viewer { id account { balance } } }"
 NODE = "query Node($id: ID!) { node(id: $id) { __typename id } }"
@@ -413,9 +464,20 @@ def event(
     return result
 
 
+def without_moments(file: Path, folder: Path) -> Path:
+    """A program in which nothing comes by itself: what these tests count is what their callers do."""
+    document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    plain = folder / "program.yaml"
+    plain.write_text(yaml.safe_dump({**document, "moments": []}), encoding="utf-8")
+    return plain
+
+
 @contextmanager
-def deployed(engine: Engine, table: str, *, file: Path | None = DEMO) -> Iterator[Api]:
-    """A stack on `engine` with the program of `file`, or with none; the handler starts cold."""
+def deployed(
+    engine: Engine, table: str, *, file: Path | None = DEMO, sandbox: bool = False, clock_queue: str | None = None
+) -> Iterator[Api]:
+    """A stack on `engine` with the program of `file`, or with none; the handler starts cold. `clock_queue` is that of a stack
+    that is deployed as a sandbox; `sandbox` says whether it was created as one."""
     client = boto3.client("dynamodb", **engine.client_kwargs)
     create_table(client, table)
     with pytest.MonkeyPatch.context() as patch, pytest.MonkeyPatch.context() as starting:
@@ -436,10 +498,13 @@ def deployed(engine: Engine, table: str, *, file: Path | None = DEMO) -> Iterato
             "REGULARS_GROUPS_CLAIM": "cognito:groups",
             "REGULARS_INTROSPECTION": "off",
             "REGULARS_BODY_BYTES_MAX": str(BODY_BYTES_MAX),
+            **({"REGULARS_SANDBOX": "on", "REGULARS_CLOCK_QUEUE": clock_queue} if clock_queue else {}),
         }.items():
             starting.setenv(name, value)
         if file is not None:
-            program.publish(file, table=table, connection=runtime.connect())
+            with tempfile.TemporaryDirectory() as folder:
+                plain = without_moments(file, Path(folder)) if file == DEMO else file
+                program.publish(plain, table=table, connection=runtime.connect(), sandbox=sandbox)
         starting.delitem(sys.modules, "handlers.graphql", raising=False)
         api = Api(importlib.import_module("handlers.graphql").handler, client, table)
         # The client is made by the first request.

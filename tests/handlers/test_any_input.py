@@ -62,7 +62,9 @@ GOOD: dict[str, list[Any]] = {
     "rewardId": ["latte", "cookie"],
     "source": ["pos"],
     "ttlSeconds": [1, 604_800],
+    "tier": ["nest", "sky", global_id("Tier", "branch")],
     "total": [{"amountMinor": 500, "currency": "USD"}],
+    "until": ["2030-12-31", "2031-01-10"],
 }
 NUMBERS = st.one_of(
     st.integers(-5, 5),
@@ -77,7 +79,7 @@ TEXTS = st.one_of(
     st.from_regex(r"[A-Za-z0-9+@.:_-]{1,30}", fullmatch=True),
     st.builds(
         global_id,
-        st.sampled_from(["Member", "Purchase", "Entry", "Redemption", "Reward", "Hold"]),
+        st.sampled_from(["Member", "Purchase", "Entry", "Redemption", "Reward", "Hold", "Tier"]),
         st.text(max_size=10),
     ),
 )

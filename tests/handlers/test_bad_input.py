@@ -25,6 +25,7 @@ from tests.handlers.api import (
     ENROLL,
     ENTRY,
     HOLD,
+    MARK_READ,
     MEMBER,
     MERGE,
     NODE,
@@ -34,6 +35,7 @@ from tests.handlers.api import (
     RELEASE,
     RETURN,
     REWARDS,
+    TIER_SET,
     TRANSFER,
     UNBLOCK,
     UNMERGE,
@@ -45,6 +47,7 @@ from tests.handlers.api import (
     event,
     global_id,
     manager,
+    member,
     receipt,
     support,
     till,
@@ -54,6 +57,12 @@ from tests.handlers.conftest import Clock
 MISSING = object()
 # A value that is made when the test runs, out of the stack it runs on.
 Made = Callable[[Api, Clock], object]
+
+
+class Name(str):
+    """A value of an enum: a text in a variable, a word in a query."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -137,6 +146,7 @@ OPERATIONS = {
             "input": {"idempotencyKey": "bad input", "member": {"externalId": "ada"}, "name": "Ada", "reason": "MOVED"}
         },
     ),
+    "noticesMarkRead": Operation(MARK_READ, member("reader"), lambda: {"input": {"ids": []}}),
     "memberBlock": Operation(
         BLOCK, support(), lambda: {"input": {**next(FREE), "reason": "SUSPICION", "note": "Seen."}}
     ),
@@ -144,6 +154,11 @@ OPERATIONS = {
         UNBLOCK, support(), lambda: {"input": {**next(BLOCKED), "reason": "CLEARED", "note": "Seen."}}
     ),
     "memberClose": Operation(CLOSE, manager(), lambda: {"input": {**next(LEAVING), "reason": "LEFT", "note": "Seen."}}),
+    "memberTierSet": Operation(
+        TIER_SET,
+        manager(),
+        lambda: {"input": {**NAMING, "tier": "sky", "until": "2050-01-31", "reason": "GOODWILL", "note": "Seen."}},
+    ),
     "pointsTransfer": Operation(
         TRANSFER,
         manager(),
@@ -281,6 +296,23 @@ INPUT: list[Case] = [
     ("input", "x", "BAD_USER_INPUT"),
     ("input", [], "BAD_USER_INPUT"),
     ("input.discount", 5, "BAD_USER_INPUT", "input"),
+]
+BIRTHDAY_AND_CONSENTS: list[Case] = [
+    *each(
+        "input.birthday", "INVALID_BIRTHDAY", *({"month": m, "day": d} for m, d in ((2, 30), (0, 1), (13, 1), (1, -1)))
+    ),
+    ("input.birthday", {"month": 2, "day": 29, "year": 2029}, "INVALID_BIRTHDAY"),
+    ("input.birthday", {"month": 1, "day": 1, "year": 10**15}, "INVALID_BIRTHDAY"),
+    ("input.birthday", {"month": 1, "day": 1, "year": 1900}, "INVALID_BIRTHDAY", "input.birthday.year"),
+    ("input.birthday", {"month": 1, "day": 1, "year": 2031}, "INVALID_BIRTHDAY", "input.birthday.year"),
+    *each("input.birthday", "BAD_USER_INPUT", "2000-01-01", 5, {"month": 1}, {}),
+    ("input.birthday", {"month": 1.5, "day": 1}, "BAD_USER_INPUT", "input.birthday.month"),
+    ("input.consents", [{"kind": Name("OFFERS"), "isGiven": each} for each in (True, False)], "CONSENT_REPEATED"),
+    ("input.consents", [{"kind": Name("OFFERS")}] * 2, "CONSENT_REPEATED"),
+    ("input.consents", [{"kind": Name("SPAM"), "isGiven": True}], "BAD_USER_INPUT", "input.consents.0.kind"),
+    ("input.consents", [{"kind": Name("OFFERS"), "isGiven": "yes"}], "BAD_USER_INPUT", "input.consents.0.isGiven"),
+    ("input.consents", [{"isGiven": True}], "BAD_USER_INPUT", "input.consents.0"),
+    ("input.consents", 5, "BAD_USER_INPUT"),
 ]
 BASKET: list[Case] = [
     ("input.total.amountMinor", -1, "INVALID_AMOUNT"),
@@ -447,6 +479,7 @@ CASES: dict[str, list[Case]] = {
         *texts("input.name", 200),
         ("input.email", MISSING, "CONTACT_MISSING", "input"),
         ("input.email", None, "CONTACT_MISSING", "input"),
+        *BIRTHDAY_AND_CONSENTS,
     ],
     "rewardRedeem": [
         *INPUT,
@@ -531,6 +564,38 @@ CASES: dict[str, list[Case]] = {
         *texts("input.reason", 64),
         *each("input.reason", "INVALID_TEXT", "moved", "JUST SO", "_X"),
         ("input.enrolledAt", "2030-01-01T00:00:00Z", "BAD_USER_INPUT", "input"),
+        *BIRTHDAY_AND_CONSENTS,
+    ],
+    "noticesMarkRead": [
+        *INPUT,
+        *required("input.ids"),
+        ("input.ids", "x", "NOTICE_NOT_FOUND", "input.ids.0"),
+        ("input.ids", [""], "NOTICE_NOT_FOUND", "input.ids.0"),
+        ("input.ids", [global_id("Notice", f"{HAL}:20000:x.20030")], "NOTICE_NOT_FOUND", "input.ids.0"),
+        ("input.ids", [global_id("Notice", "")], "NOTICE_NOT_FOUND", "input.ids.0"),
+        ("input.ids", [global_id("Notice", f"{HAL}:{'9' * 400}:{'x' * 400}")], "NOTICE_NOT_FOUND", "input.ids.0"),
+        ("input.ids", [global_id("Member", HAL)], "NOTICE_NOT_FOUND", "input.ids.0"),
+        ("input.ids", ["x"] * 51, "TOO_MANY_NOTICES"),
+        ("input.ids", [None], "BAD_USER_INPUT", "input.ids.0"),
+        ("input.ids", [{}], "BAD_USER_INPUT", "input.ids.0"),
+    ],
+    "memberTierSet": [
+        *KEY,
+        *INPUT,
+        *NOTE,
+        *ways_of_naming("input.member"),
+        *required("input.member"),
+        # An id may be sent as a number.
+        *(case for case in texts("input.tier", 64) if case[1] != 5),
+        *required("input.tier"),
+        *each("input.tier", "UNKNOWN_TIER", "Sky", "gold", global_id("Reward", "latte"), global_id("Tier", "gold")),
+        *each("input.until", "INVALID_DATE", "2000-02-29", "0001-01-01", "2030-01-09", "2150-01-01", "9999-12-31"),
+        *each(
+            "input.until", "BAD_USER_INPUT", "tomorrow", "2050-02-30", "2050-1-1", 20500101, True, {}, ["2050-01-01"]
+        ),
+        *texts("input.reason", 64),
+        *each("input.reason", "INVALID_TEXT", "goodwill", "GOOD WILL", "1ST", "_X"),
+        *required("input.reason"),
     ],
     "memberBlock": [
         *INPUT,
@@ -621,6 +686,7 @@ def furnished(api: Api) -> Api:
         api.buy("ada", 100_000)
         goods = receipt("goods", "ada", 1200, lines=[LINE, {**LINE, "amountMinor": 200}])
         api.post(till(), PURCHASE, input=goods)
+        api.enroll("reader", member("reader"))
         for names in TURNED.values():
             for name in names:
                 api.enroll(name)
@@ -681,6 +747,8 @@ def spoiled(good: dict[str, Any], path: str, value: object) -> dict[str, Any]:
 
 def literal(value: object) -> str:
     """A value as it is written in a query."""
+    if isinstance(value, Name):
+        return value
     if isinstance(value, dict):
         return "{" + ", ".join(f"{name}: {literal(each)}" for name, each in value.items()) + "}"
     if isinstance(value, list):

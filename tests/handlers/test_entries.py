@@ -338,7 +338,7 @@ def test_every_balance_is_the_one_before_it_and_the_change(api: Api, ada: str, c
 def patient(ministack: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """The demo program, but points are pending for 3 days and then last for 10."""
     document = yaml.safe_load(DEMO.read_text(encoding="utf-8"))
-    document |= {"pending": {"days": 3}, "expiry": {"days": 10, "rounding": "day"}}
+    document |= {"pending": {"days": 3}, "expiry": {"days": 10, "rounding": "day"}, "moments": []}
     file: Path = tmp_path_factory.mktemp("program") / "patient.yaml"
     file.write_text(yaml.safe_dump(document), encoding="utf-8")
     with deployed(ministack, "regulars-patient", file=file) as api:

@@ -1,4 +1,5 @@
-"""Every file in `events/` is an event of an HTTP API as the Lambda gets it, and is executed here.
+"""Every file in `events/` is an event of an HTTP API as the Lambda gets it, and is executed here; those of other sources have
+folders of their own, and tests beside the functions they are for.
 
 They are executed on both engines, in the order of their names, as one afternoon of a shop. A name says what is expected:
 `06-purchase-record-by-till.200.json` answers 200 without a complaint, `35-broken-json.400.BAD_REQUEST.json` 400 with that
@@ -22,7 +23,7 @@ from schema import root
 from tests.engines import ROOT, Engine
 from tests.handlers.api import ACCOUNT_CLAIM, Answer, Api, deployed
 
-EVENTS = {file.name: json.loads(file.read_text(encoding="utf-8")) for file in sorted((ROOT / "events").iterdir())}
+EVENTS = {file.name: json.loads(file.read_text(encoding="utf-8")) for file in sorted((ROOT / "events").glob("*.json"))}
 # Accounts whose holds and redemptions later events name by id, by the event that opens them.
 OPENED = {
     "41-member-enroll-of-cleo.200.json": "01KA9ZK1C4E0C7E5P7R9T2V5X8",

@@ -603,7 +603,7 @@ def test_the_catalog_comes_in_pages_in_the_order_of_the_program(api: Api) -> Non
         if not page["pageInfo"]["hasNextPage"]:
             break
 
-    assert handles == ["cookie", "filter-coffee", "latte", "breakfast", "beans", "tasting"]
+    assert handles == ["cookie", "filter-coffee", "latte", "breakfast", "beans", "tasting", "harvest"]
     assert pages == 2
     beyond = api.post(till(), REWARDS, first=4, after=after).data["rewards"]
     assert beyond["edges"] == []

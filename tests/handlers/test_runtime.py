@@ -8,7 +8,14 @@ from handlers import runtime
 from handlers.runtime import SettingMissing, Settings
 
 ENVIRONMENT = {"REGULARS_TABLE": "regulars", "REGULARS_SECRET": "x" * 32, "REGULARS_SHARDS": "4"}
-DEFAULTED = ("REGULARS_ACCOUNT_CLAIM", "REGULARS_GROUPS_CLAIM", "REGULARS_INTROSPECTION", "REGULARS_BODY_BYTES_MAX")
+DEFAULTED = (
+    "REGULARS_ACCOUNT_CLAIM",
+    "REGULARS_GROUPS_CLAIM",
+    "REGULARS_INTROSPECTION",
+    "REGULARS_BODY_BYTES_MAX",
+    "REGULARS_SANDBOX",
+    "REGULARS_CLOCK_QUEUE",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +37,7 @@ def test_what_is_not_said_has_a_safe_default() -> None:
         support_group="support",
         introspection=False,
         body_bytes_max=262_144,
+        clock_queue=None,
     )
 
 
@@ -61,6 +69,49 @@ def test_the_schema_is_told_only_where_that_is_said_exactly(
     monkeypatch.setenv("REGULARS_INTROSPECTION", said)
 
     assert runtime.settings().introspection is open_
+
+
+@pytest.mark.parametrize("said", ["off", "", "true", "ON", "1"])
+def test_a_clock_is_read_only_where_that_is_said_exactly(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGULARS_SANDBOX", said)
+    monkeypatch.setenv("REGULARS_CLOCK_QUEUE", "https://sqs.example/clock")
+
+    assert runtime.settings().clock_queue is None
+    assert runtime.start().clock is None
+
+
+def test_a_sandbox_needs_the_queue_of_its_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGULARS_SANDBOX", "on")
+
+    with pytest.raises(SettingMissing, match="REGULARS_CLOCK_QUEUE"):
+        runtime.settings()
+
+
+JOBS = {
+    "planner": (runtime.start_planner, ("REGULARS_TABLE", "REGULARS_SHARDS", "REGULARS_VISIT_QUEUE")),
+    "visitor": (runtime.start_visitor, ("REGULARS_TABLE", "REGULARS_SHARDS", "REGULARS_VISIT_QUEUE")),
+    "clockwork": (
+        runtime.start_clockwork,
+        ("REGULARS_TABLE", "REGULARS_SHARDS", "REGULARS_CLOCK_QUEUE", "REGULARS_SANDBOX"),
+    ),
+}
+
+
+@pytest.mark.parametrize("function", JOBS)
+def test_a_job_starts_with_what_it_needs_and_without_the_secret(function: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, needed = JOBS[function]
+    monkeypatch.delenv("REGULARS_SECRET")
+    values = {"REGULARS_VISIT_QUEUE": "https://sqs.example/visits", "REGULARS_CLOCK_QUEUE": "https://sqs.example/clock"}
+    for name, value in {**values, "REGULARS_SANDBOX": "on"}.items():
+        if name in needed:
+            monkeypatch.setenv(name, value)
+    assert start()
+
+    for name in needed:
+        with monkeypatch.context() as patch:
+            patch.delenv(name)
+            with pytest.raises(SettingMissing, match=name):
+                start()
 
 
 def test_redemption_codes_are_easy_to_read_out_and_hard_to_guess() -> None:

@@ -54,7 +54,7 @@ def test_another_issuer_makes_no_pool_and_refuses_ours(stack: Stack) -> None:
     body = template.for_ministack(template.translated(bucket=deploy.BUCKET, key="other.zip", parameters=given))
     cloudformation.create_stack(
         StackName="other",
-        TemplateBody=json.dumps(body),
+        TemplateURL=deploy.uploaded(json.dumps(body), stack.client_arguments),
         Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in given.items()],
         Capabilities=["CAPABILITY_IAM"],
     )

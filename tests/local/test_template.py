@@ -1,10 +1,14 @@
 """template.yaml as CloudFormation is given it: what must never be true of the deployed system."""
 
+import json
 from typing import Any
 
 import pytest
+from samtranslator.yaml_helper import yaml_parse
 
+from domain import limits
 from handlers.local import template
+from storage import keys
 
 Resources = dict[str, dict[str, Any]]
 
@@ -56,20 +60,142 @@ def test_each_function_has_a_role_of_its_own_without_managed_policies(resources:
     roles = of_type(resources, "AWS::IAM::Role")
 
     named = [function["Properties"]["Role"]["Fn::GetAtt"][0] for function in functions.values()]
-    assert sorted(named) == sorted(roles)
+    assert sorted([*named, "PlannerScheduleRole"]) == sorted(roles)
     assert len(set(named)) == len(named)
     assert not [name for name, role in roles.items() if "ManagedPolicyArns" in role["Properties"]]
     assert not of_type(resources, "AWS::IAM::Policy")
     assert not of_type(resources, "AWS::IAM::ManagedPolicy")
 
 
-def test_the_graphql_function_can_read_by_key_and_append_and_nothing_else(resources: Resources) -> None:
-    granted = {
+def statements(role: dict[str, Any], *, sandbox: bool) -> list[dict[str, Any]]:
+    """What a role may do, in a sandbox or elsewhere."""
+    found = []
+    for policy in role["Properties"]["Policies"]:
+        if "Fn::If" in policy:
+            condition, then, otherwise = policy["Fn::If"]
+            assert condition == "IsSandbox"
+            policy = then if sandbox else otherwise  # noqa: PLW2901
+        if policy != {"Ref": "AWS::NoValue"}:
+            found += policy["PolicyDocument"]["Statement"]
+    return found
+
+
+def granted_to(role: dict[str, Any], *, sandbox: bool = False) -> set[tuple[str, str]]:
+    return {
         (action, str(statement["Resource"]))
-        for policy in resources["GraphqlRole"]["Properties"]["Policies"]
-        for statement in policy["PolicyDocument"]["Statement"]
+        for statement in statements(role, sandbox=sandbox)
         for action in statement["Action"]
     }
+
+
+def arn_of(name: str) -> str:
+    return str({"Fn::GetAtt": [name, "Arn"]})
+
+
+def test_a_sandbox_may_start_its_clock_and_another_stack_may_not(resources: Resources) -> None:
+    elsewhere, in_sandbox = (granted_to(resources["GraphqlRole"], sandbox=sandbox) for sandbox in (False, True))
+
+    assert in_sandbox - elsewhere == {("sqs:SendMessage", arn_of("ClockQueue"))}
+    assert elsewhere < in_sandbox
+
+
+JOBS = {
+    "Planner": {("sqs:SendMessage", "VisitQueue")},
+    "Visitor": {
+        (f"sqs:{action}", "VisitQueue")
+        for action in ("SendMessage", "ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
+    },
+    "Clockwork": {
+        (f"sqs:{action}", "ClockQueue")
+        for action in ("SendMessage", "ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
+    },
+}
+
+
+@pytest.mark.parametrize("function", JOBS)
+def test_a_job_can_do_to_the_table_what_the_api_can_and_to_its_queue_what_it_must(
+    resources: Resources, function: str
+) -> None:
+    both = {(f"dynamodb:{action}", "Table") for action in ("GetItem", "Query", "PutItem")}
+    logs = {(f"logs:{action}", f"{function}Logs") for action in ("CreateLogStream", "PutLogEvents")}
+
+    assert granted_to(resources[f"{function}Role"]) == {
+        (action, arn_of(name)) for action, name in both | logs | JOBS[function]
+    }
+    settings = resources[f"{function}Function"]["Properties"]["Environment"]["Variables"]
+    assert "REGULARS_SECRET" not in settings
+
+
+def test_the_schedule_may_start_the_planner_and_nothing_else(resources: Resources) -> None:
+    ((_, schedule),) = of_type(resources, "AWS::Scheduler::Schedule").items()
+    target = schedule["Properties"]["Target"]
+
+    assert granted_to(resources["PlannerScheduleRole"]) == {("lambda:InvokeFunction", arn_of("PlannerFunction"))}
+    assert (schedule["Properties"]["ScheduleExpression"], schedule["Properties"]["FlexibleTimeWindow"]) == (
+        "rate(1 hour)",
+        {"Mode": "OFF"},
+    )
+    assert (str(target["Arn"]), str(target["RoleArn"])) == (arn_of("PlannerFunction"), arn_of("PlannerScheduleRole"))
+
+
+def test_every_queue_that_is_worked_off_lets_messages_fail_alone_and_keeps_those_that_fail(
+    resources: Resources,
+) -> None:
+    """ReportBatchItemFailures, visibility of six time-outs, a queue of failures after five deliveries, a bound of workers."""
+    queues = of_type(resources, "AWS::SQS::Queue")
+    mappings = [
+        mapping["Properties"]
+        for mapping in of_type(resources, "AWS::Lambda::EventSourceMapping").values()
+        if mapping["Properties"]["EventSourceArn"]["Fn::GetAtt"][0] in queues
+    ]
+
+    assert {mapping["FunctionName"]["Ref"] for mapping in mappings} == {"VisitorFunction", "ClockworkFunction"}
+    for mapping in mappings:
+        queue = queues[mapping["EventSourceArn"]["Fn::GetAtt"][0]]["Properties"]
+        timeout = resources[mapping["FunctionName"]["Ref"]]["Properties"]["Timeout"]
+        failures = queues[queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]]["Properties"]
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        assert mapping["ScalingConfig"]["MaximumConcurrency"]
+        assert queue["VisibilityTimeout"] >= 6 * timeout
+        assert queue["RedrivePolicy"]["maxReceiveCount"] == limits.DELIVERIES_MAX
+        # Longer than the queue itself keeps a message: it counts from when that was sent.
+        assert failures["MessageRetentionPeriod"] >= queue["MessageRetentionPeriod"]
+    assert all(queue["Properties"]["SqsManagedSseEnabled"] for queue in queues.values())
+
+
+def test_every_queue_of_failures_wakes_somebody(resources: Resources) -> None:
+    queues = of_type(resources, "AWS::SQS::Queue")
+    fail_into = {
+        queue["Properties"]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+        for queue in queues.values()
+        if "RedrivePolicy" in queue["Properties"]
+    }
+    watched = {
+        dimension["Value"]["Fn::GetAtt"][0]
+        for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values()
+        for dimension in alarm["Properties"].get("Dimensions", [])
+        if dimension["Name"] == "QueueName"
+    }
+
+    assert fail_into == {"VisitFailures", "ClockFailures"}
+    assert fail_into | {"VisitQueue"} <= watched
+
+
+def test_nothing_of_a_clock_is_deployed_but_in_a_sandbox(resources: Resources) -> None:
+    of_the_clock = {name for name in resources if name.startswith("Clock")}
+
+    assert len(of_the_clock) >= 6
+    assert {resources[name].get("Condition") for name in of_the_clock} == {"IsSandbox"}
+    api = resources["GraphqlFunction"]["Properties"]["Environment"]["Variables"]
+    assert api["REGULARS_CLOCK_QUEUE"] == {"Fn::If": ["IsSandbox", {"Ref": "ClockQueue"}, {"Ref": "AWS::NoValue"}]}
+
+
+def test_a_run_of_the_clock_is_over_before_its_job_counts_as_silent(resources: Resources) -> None:
+    assert resources["ClockworkFunction"]["Properties"]["Timeout"] < limits.JOB_SILENCE_MAX.total_seconds()
+
+
+def test_the_graphql_function_can_read_by_key_and_append_and_nothing_else(resources: Resources) -> None:
+    granted = granted_to(resources["GraphqlRole"])
     table, logs = ({"Fn::GetAtt": [name, "Arn"]} for name in ("Table", "GraphqlLogs"))
 
     assert granted == {
@@ -83,12 +209,15 @@ def test_the_graphql_function_can_read_by_key_and_append_and_nothing_else(resour
 
 def test_no_statement_allows_everything_or_everywhere(resources: Resources) -> None:
     for role in of_type(resources, "AWS::IAM::Role").values():
-        for policy in role["Properties"]["Policies"]:
-            for statement in policy["PolicyDocument"]["Statement"]:
-                assert statement["Effect"] == "Allow"
-                assert not {"NotAction", "NotResource"} & statement.keys()
-                assert not [action for action in statement["Action"] if "*" in action]
-                assert "*" not in str(statement["Resource"])
+        for statement in statements(role, sandbox=True):
+            assert statement["Effect"] == "Allow"
+            assert not {"NotAction", "NotResource"} & statement.keys()
+            assert not [action for action in statement["Action"] if "*" in action]
+            resource = str(statement["Resource"])
+            if statement["Action"] == ["dynamodb:ListStreams"]:
+                # Streams are listed by their table, under an address that nothing narrows.
+                resource = resource.replace("${Table.Arn}/stream/*", "")
+            assert "*" not in resource
 
 
 def test_each_function_writes_to_a_log_group_that_forgets(resources: Resources) -> None:
@@ -150,7 +279,67 @@ def test_every_alarm_tells_the_same_topic_and_misses_no_function(resources: Reso
             for alarm in alarms.values()
             if {"Name": "FunctionName", "Value": {"Ref": function}} in alarm["Properties"].get("Dimensions", [])
         }
-        assert watched == {"Errors", "Throttles", "Duration"}
+        # How long a batch of the stream takes says little; how old it is says all.
+        late = "IteratorAge" if function == "RelayFunction" else "Duration"
+        assert watched == {"Errors", "Throttles", late}
+
+
+def test_the_relay_reads_the_stream_and_logs_and_sends_events_and_nothing_else(resources: Resources) -> None:
+    granted = {
+        (action, str(statement["Resource"]))
+        for policy in resources["RelayRole"]["Properties"]["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        for action in statement["Action"]
+    }
+    arn = {name: str({"Fn::GetAtt": [name, "Arn"]}) for name in ("Table", "EventBus", "RelayFailures", "RelayLogs")}
+    stream = str({"Fn::GetAtt": ["Table", "StreamArn"]})
+
+    assert granted == {
+        ("dynamodb:DescribeStream", stream),
+        ("dynamodb:GetRecords", stream),
+        ("dynamodb:GetShardIterator", stream),
+        ("dynamodb:ListStreams", str({"Fn::Sub": "${Table.Arn}/stream/*"})),
+        ("dynamodb:Query", arn["Table"]),
+        ("dynamodb:PutItem", arn["Table"]),
+        ("events:PutEvents", arn["EventBus"]),
+        ("sqs:SendMessage", arn["RelayFailures"]),
+        ("logs:CreateLogStream", arn["RelayLogs"]),
+        ("logs:PutLogEvents", arn["RelayLogs"]),
+    }
+    assert "REGULARS_SECRET" not in resources["RelayFunction"]["Properties"]["Environment"]["Variables"]
+
+
+def test_the_stream_reaches_the_relay_in_order_and_gives_up_in_a_queue(resources: Resources) -> None:
+    ((_, mapping),) = (
+        (name, each)
+        for name, each in of_type(resources, "AWS::Lambda::EventSourceMapping").items()
+        if each["Properties"]["EventSourceArn"] == {"Fn::GetAtt": ["Table", "StreamArn"]}
+    )
+    properties = mapping["Properties"]
+
+    assert properties["FunctionName"] == {"Ref": "RelayFunction"}
+    assert properties["StartingPosition"] == "TRIM_HORIZON"
+    # Two batches of a shard at once would keep the order of an item, not that of an account.
+    assert properties["ParallelizationFactor"] == 1
+    assert properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert properties["BisectBatchOnFunctionError"] is True
+    assert 0 < properties["MaximumRetryAttempts"] < 10_000
+    # The stream forgets after 24 hours, and what it forgets by itself nobody is told of.
+    assert 0 < properties["MaximumRecordAgeInSeconds"] < 24 * 3_600
+    assert properties["DestinationConfig"] == {"OnFailure": {"Destination": {"Fn::GetAtt": ["RelayFailures", "Arn"]}}}
+    patterns = [json.loads(each["Pattern"]) for each in properties["FilterCriteria"]["Filters"]]
+    assert all(pattern["eventName"] == ["INSERT"] for pattern in patterns)
+    assert [pattern["dynamodb"]["Keys"]["SK"]["S"] for pattern in patterns] == [
+        [{"prefix": keys.ENTRY_PREFIX}],
+        [{"prefix": keys.NOTICE_FIRST}],
+    ]
+    assert resources["RelayFailures"]["Properties"]["MessageRetentionPeriod"] == 14 * 86_400
+
+
+def test_there_are_as_many_shards_as_whoever_lists_all_accounts_looks_at() -> None:
+    parameters = yaml_parse(template.TEMPLATE.read_text())["Parameters"]
+
+    assert parameters["ShardCount"]["MaxValue"] == limits.SHARDS_MAX
 
 
 def test_the_local_stack_deploys_all_but_what_is_named() -> None:
@@ -161,7 +350,17 @@ def test_the_local_stack_deploys_all_but_what_is_named() -> None:
     changed = {
         name for name, resource in cloud["Resources"].items() if local["Resources"].get(name, resource) != resource
     }
-    assert changed == {"Api"}
+    senders = {
+        name
+        for name, role in of_type(cloud["Resources"], "AWS::IAM::Role").items()
+        if "sqs:SendMessage" in {action for action, _ in granted_to(role, sandbox=True)}
+    }
+    assert changed == {"Api", "VisitorFunctionTurns"} | senders
+    assert local["Resources"]["VisitorFunctionTurns"]["Properties"]["ScalingConfig"] == {"MaximumConcurrency": 10}
+    for name in senders:
+        here, there = (granted_to(each["Resources"][name], sandbox=True) for each in (local, cloud))
+        assert {action for action, _ in here - there} == {"sqs:SendMessageBatch"}
+        assert {resource for _, resource in here} == {resource for _, resource in there}
     assert cloud["Resources"].keys() - local["Resources"].keys() == {"TableThrottlesAlarm", "TableSystemErrorsAlarm"}
     assert {resource["Type"] for name, resource in local["Resources"].items() if name not in cloud["Resources"]} == {
         "AWS::ApiGatewayV2::Authorizer",

@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from handlers.local.stack import Stack
 from tests.handlers.graphql_http import audits
-from tests.stack import graphql
+from tests.stack import Running, graphql
 
 README = Path(__file__).parents[2] / "README.md"
 HARBOR = {"location": "harbor", "channel": "pos"}
@@ -37,7 +38,7 @@ def test_the_examples_of_the_readme_work_in_their_order(stack: Stack) -> None:
     environment = {**os.environ, "URL": stack.graphql_url, "TOKEN": stack.token("partner")}
 
     joined = json.loads(subprocess.run(["bash", "-c", curl], env=environment, capture_output=True, check=True).stdout)
-    purchase, home, redemption, hold, returned = blocks("graphql")
+    purchase, home, redemption, hold, returned, _year = blocks("graphql")
     bought = answer(stack, "partner", purchase)["purchaseRecord"]
     again = answer(stack, "partner", purchase)["purchaseRecord"]
     seen = answer(stack, "member", home)
@@ -51,7 +52,7 @@ def test_the_examples_of_the_readme_work_in_their_order(stack: Stack) -> None:
     assert (bought["entry"]["points"], bought["entry"]["balanceAfter"], bought["replayed"]) == (45, 45, False)
     assert again == {**bought, "replayed": True}
     assert seen["viewer"]["name"] == "Ada"
-    assert len(seen["rewards"]["nodes"]) == 6
+    assert len(seen["rewards"]["nodes"]) == 7
     assert seen["viewer"]["account"]["balance"] == 45
     assert (redeemed["account"]["balance"], redeemed["userErrors"]) == (5, [])
     assert (set_aside["account"], set_aside["hold"]["points"]) == ({"balance": 0, "held": 5, "debt": 0}, 5)
@@ -127,3 +128,24 @@ def test_a_body_over_the_limit_is_413_and_nothing_happens(stack: Stack, member: 
     look = "query ($by: MemberByInput!) { member(by: $by) { entries { edges { node { __typename } } } } }"
     entries = answer(stack, "partner", look, by={"externalId": member})["member"]["entries"]["edges"]
     assert [edge["node"]["__typename"] for edge in entries] == ["EnrollmentEntry"]
+
+
+def test_the_clock_of_the_readme_turns_and_members_are_told(running: Running, stack: Stack) -> None:
+    """The last of this file: nobody turns it back."""
+    (turning,) = (block for block in blocks("sh") if "clock advance" in block)
+    environment = {**os.environ, "REGULARS_HOME": str(running.home.folder)}
+    before = answer(stack, "staff", "{ clock { now } }")["clock"]["now"]
+
+    done = subprocess.run(
+        ["bash", "-c", turning], cwd=README.parent, env=environment, capture_output=True, text=True, check=False
+    )
+    *_, year = blocks("graphql")
+    seen = answer(stack, "member", year)["viewer"]
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("31 days have passed: ")
+    assert datetime.fromisoformat(answer(stack, "staff", "{ clock { now } }")["clock"]["now"]) >= (
+        datetime.fromisoformat(before) + timedelta(days=31)
+    )
+    assert [each["node"]["kind"] for each in seen["notices"]["edges"]][-1:] == ["MOMENT"]
+    assert "SUMMARY" in [each["node"]["kind"] for each in seen["notices"]["edges"]]

@@ -20,7 +20,9 @@ def test_a_retry_after_an_undone_merge_shows_members_themselves_and_nobody_else(
     store = Memory()
     for subject, name in ((ADA, "Ada"), (actor(Role.MEMBER, issuer=ADA.issuer, subject="bob"), "Bob")):
         profile = Profile(NOW, name=name, external_id=name)
-        members.enroll(store, actor=subject, idempotency_key=name, profile=profile, account=name.upper(), now=NOW)
+        members.enroll(
+            store, PROGRAM, actor=subject, idempotency_key=name, profile=profile, account=name.upper(), now=NOW
+        )
     pair = {"duplicate": Lookup("external", "Ada"), "survivor": Lookup("external", "Bob")}
     by = {"actor": MANAGER, "reason": "MISTAKE", "note": None, "now": NOW}
     merges.merge(store, PROGRAM, idempotency_key="merge", **pair, **by)  # type: ignore[arg-type]

@@ -20,7 +20,21 @@ from graphql import (
     is_specified_scalar_type,
 )
 
-from domain import adjustments, holds, members, merges, profiles, purchases, returns, rewards, standing, transfers
+from domain import (
+    adjustments,
+    clock,
+    holds,
+    members,
+    merges,
+    notices,
+    profiles,
+    promotions,
+    purchases,
+    returns,
+    rewards,
+    standing,
+    transfers,
+)
 from domain.access import Permission
 from domain.refusals import Refusal
 from schema import access, entries, root
@@ -110,6 +124,7 @@ VERBS = {
     "Return",
     "Redeem",
     "Adjust",
+    "Set",
     "Hold",
     "Capture",
     "Release",
@@ -121,6 +136,8 @@ VERBS = {
     "Transfer",
     "Merge",
     "Unmerge",
+    "Read",
+    "Advance",
 }
 
 
@@ -161,13 +178,17 @@ def test_inputs_payloads_connections_and_edges_say_what_they_are() -> None:
         assert type_.name.endswith("Payload") is (type_ in [payload for _, payload in mutations()])
 
 
+TIMES = {("Clock", "now"), ("ClockTargetInput", "to")}
+
+
 @pytest.mark.parametrize(("owner", "name", "type_"), [field[:3] for field in fields()])
 def test_a_name_tells_the_kind_of_its_value(owner: str, name: str, type_: Any) -> None:
-    """Instants end in At, dates in On, booleans begin with is or has, lists and connections are plural."""
+    """Instants end in At, dates in On, last days in until, booleans begin with is or has, lists and connections are plural."""
     kind = get_named_type(type_)
     assert re.fullmatch(r"[a-z]+([A-Z][a-z]+)*", name)
-    assert (kind.name == "DateTime") is bool(re.search(r"(^at|At)$", name))
-    assert (kind.name == "Date") is bool(re.search(r"(^on|On)$", name))
+    # A clock shows what it is now, and is turned to what it is to show.
+    assert (kind.name == "DateTime") is (bool(re.search(r"(^at|At)$", name)) or (owner, name) in TIMES)
+    assert (kind.name == "Date") is bool(re.search(r"(^on|On|^until|Until)$", name))
     # `replayed` is older than the rule: scripts outside rely on it.
     assert (kind.name == "Boolean") is (bool(re.match(r"(is|has)[A-Z]", name)) or name == "replayed")
     inner = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
@@ -177,6 +198,13 @@ def test_a_name_tells_the_kind_of_its_value(owner: str, name: str, type_: Any) -
             "points",
             "ttlSeconds",
             "address",
+            # A number of months, days or points, and a thing whose name is plural in English.
+            "extraMonths",
+            "earlyAccessDays",
+            "graceDays",
+            "birthdayPoints",
+            "benefits",
+            "tierProgress",
         )
 
 
@@ -184,7 +212,7 @@ def test_whatever_can_be_fetched_again_is_a_node_and_nothing_else_has_an_id() ->
     nodes = {type_.name for type_ in SCHEMA.get_possible_types(SCHEMA.type_map["Node"])}  # type: ignore[arg-type]
 
     shown = {entry.__name__ for entry in entries.TYPES}
-    assert nodes == {"Member", "Purchase", "Redemption", "Reward", "Hold", "Transfer"} | shown
+    assert nodes == {"Member", "Purchase", "Redemption", "Reward", "Hold", "Transfer", "Tier", "Job", "Notice"} | shown
     assert {type_.name for type_ in OUTPUTS if "id" in type_.fields} == nodes | {"Node", "Entry", "NotedEntry"}
 
 
@@ -250,6 +278,7 @@ def test_a_description_is_a_sentence() -> None:
 REFUSALS: dict[str, tuple[type[Refusal], ...]] = {
     "MemberEnrollErrorCode": members.ENROLL_REFUSALS,
     "MemberUpdateErrorCode": profiles.UPDATE_REFUSALS,
+    "NoticesMarkReadErrorCode": notices.READ_REFUSALS,
     "MemberBlockErrorCode": standing.BLOCK_REFUSALS,
     "MemberUnblockErrorCode": standing.UNBLOCK_REFUSALS,
     "MemberCloseErrorCode": standing.CLOSE_REFUSALS,
@@ -265,6 +294,8 @@ REFUSALS: dict[str, tuple[type[Refusal], ...]] = {
     "MemberMergeErrorCode": merges.MERGE_REFUSALS,
     "MemberUnmergeErrorCode": merges.UNMERGE_REFUSALS,
     "PointsAdjustErrorCode": adjustments.ADJUST_REFUSALS,
+    "MemberTierSetErrorCode": promotions.SET_REFUSALS,
+    "ClockAdvanceErrorCode": clock.ADVANCE_REFUSALS,
 }
 
 

@@ -52,6 +52,9 @@ class Raw(Source):
             raw.put(items.end_item(end))
         for (account, _), note in store._notes.items():
             raw.put(items.note_item(account, note))
+        for account, given in store._notices.items():
+            for notice in given.values():
+                raw.put(items.notice_item(account, notice))
         for lookup, account in store._lookups.items():
             pk = keys.lookup(lookup.kind, lookup.value, PEPPER)
             raw.put(items.LookupRow(pk, keys.LOOKUP, account=account).serialize())

@@ -14,6 +14,7 @@ from pynamodb.connection import Connection
 from domain import limits
 from domain.entries import Claim, End, Key, Note, PurchaseReturn, Record
 from domain.members import Profile
+from domain.notices import Notice
 from storage import chain, items, keys
 from storage.items import Item
 from storage.memory import Memory
@@ -96,6 +97,7 @@ class Everything:
     returns: Mapping[tuple[Key, str], PurchaseReturn]
     ends: Mapping[tuple[str, int, int], End]
     notes: Mapping[tuple[str, bytes], Note]
+    notices: Mapping[tuple[str, int, str], Notice]
     due: frozenset[tuple[int, str]]
     directory: frozenset[str]
 
@@ -113,6 +115,7 @@ def all_of_memory(store: Memory) -> Everything:
         returns=dict(store._returns),
         ends=dict(store._ends),
         notes=dict(store._notes),
+        notices={(account, *place): each for account, given in store._notices.items() for place, each in given.items()},
         due=frozenset(store.due),
         directory=frozenset(store._profiles),
     )
@@ -127,6 +130,7 @@ def all_of_table(tables: Tables) -> Everything:
     returns: dict[tuple[Key, str], PurchaseReturn] = {}
     ends: dict[tuple[str, int, int], End] = {}
     notes: dict[tuple[str, bytes], Note] = {}
+    notices: dict[tuple[str, int, str], Notice] = {}
     due: set[tuple[int, str]] = set()
     directory: set[str] = set()
     for (pk, sk), item in sorted(tables.contents().items()):
@@ -143,6 +147,10 @@ def all_of_table(tables: Tables) -> Everything:
             case "M", "C":
                 end = items.end_from(item)
                 ends[end.account, end.seq, end.index] = end
+            case "M", "A" if sk.startswith("A#M#"):
+                notice = items.notice_from(item)
+                notices[pk[2:], notice.day, notice.about] = notice
+                assert int(item["ttl"]["N"]) == int((notice.at + limits.NOTICE_RETENTION).timestamp())
             case "M", "A":
                 note = items.note_from(item)
                 notes[pk[2:], note.digest] = note
@@ -168,7 +176,9 @@ def all_of_table(tables: Tables) -> Everything:
                 directory.add(sk)
             case _:
                 raise AssertionError(f"an item of no known kind: {item}")
-    return Everything(logs, claims, profiles, lookups, returns, ends, notes, frozenset(due), frozenset(directory))
+    return Everything(
+        logs, claims, profiles, lookups, returns, ends, notes, notices, frozenset(due), frozenset(directory)
+    )
 
 
 def comparable(claim: Claim) -> Claim:
@@ -193,8 +203,8 @@ def _value_bytes(value: Mapping[str, Any]) -> int:
         case "B":
             return len(bytes(content))
         case "N":
-            digits = content.lstrip("-").replace(".", "").strip("0")
-            return (len(digits) + 1) // 2 + 1 + content.startswith("-")
+            digits = str(content).lstrip("-").replace(".", "").strip("0")
+            return (len(digits) + 1) // 2 + 1 + str(content).startswith("-")
         case "L":
             return 3 + sum(1 + _value_bytes(each) for each in content)
         case "M":

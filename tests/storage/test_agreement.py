@@ -14,11 +14,12 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from domain import accounts, entries, ledger, members, purchases, rewards
+from domain import accounts, entries, ledger, members, notices, purchases, rewards
 from domain.access import Actor
 from domain.entries import BasketLine, Claim, End, Entry, EntryKind, Key, Note, PurchaseReturn, Record
 from domain.ledger import Outcome
 from domain.members import Lookup, Profile
+from domain.notices import Notice, NoticeKind
 from domain.refusals import Refusal
 from domain.store import Beside, ClaimTaken, Contended, EndTaken, LookupTaken, ReturnTaken, Store, Update
 from storage.memory import Memory
@@ -45,6 +46,28 @@ PROGRAMS = {
         pending={"days": 3}, returns={"policy": "pending_only"}, transfers={"points_max": 0}
     ),
 }
+_TIERS = {
+    "ladder": [
+        {"id": "base", "name": "Base", "threshold": 0},
+        {"id": "gold", "name": "Gold", "threshold": 150, "benefits": {"multiplier_percent": 150, "extra_months": 1}},
+    ]
+}
+_MOMENTS = [
+    {"id": "welcome", "when": "enrollment", "points": 3},
+    {"id": "second", "when": "purchase", "nth": 2, "points": 20, "valid_days": 9},
+    {"id": "rich", "when": "balance", "at_least": 200},
+]
+PROGRAMS |= {
+    "while active": program(expiry={"policy": "inactivity", "days": 10}, tiers=_TIERS, moments=_MOMENTS),
+    "while active, later": program(
+        expiry={"policy": "inactivity", "days": 3},
+        pending={"days": 9},
+        activities=["gift"],
+        returns={"policy": "clamp"},
+    ),
+    "new year's eve": program(expiry={"policy": "calendar", "dates": ["12-31"]}, tiers=_TIERS, moments=_MOMENTS),
+    "anniversary": program(expiry={"policy": "anniversary"}, activities=["redemption"]),
+}
 CHOSEN = st.sampled_from(list(PROGRAMS))
 AMOUNTS = st.sampled_from([0, 99, 100, 1_550, 4_000, 10**12])
 SKUS = st.sampled_from([None, "latte", "Käse ☕"])
@@ -52,6 +75,7 @@ LINES = st.lists(st.builds(BasketLine, SKUS, SKUS, st.integers(0, 1_000_000), st
 POINTS = st.sampled_from([-1, -40, 1, 40, 10**9, -(10**9), 0])
 NOTES = st.sampled_from([None, None, "Called twice. ☕"])
 EMAILS = st.sampled_from(["ada@example.org", "bob@example.org", "new@example.org", None])
+DAYS = st.sampled_from([9_999, 45_000])
 # Look-ups that nobody else here knows of.
 SLOW = st.lists(st.sampled_from("abc"), max_size=2, unique=True)
 
@@ -84,18 +108,26 @@ class Agreement(RuleBasedStateMachine):
     @initialize()
     def somebody_is_there(self) -> None:
         for actor, name, email in ((ADA, "ada", "ada@example.org"), (BOB, "bob", None), (TILL, "çyd ☕", None)):
-            self.enroll(actor, f"join {name}", name, email, None)
+            self.enroll(actor, f"join {name}", name, email, None, "while active")
             self.record(f"first {name}", name, 10_000, [], 0, "usual", None)
         for account in ("A0", "A1", "A2"):
             self.somebody_reads(account)
 
-    @rule(actor=ENROLLERS, key=KEYS, name=NAMES | st.none(), email=MAILS, card=CARDS)
-    def enroll(self, actor: Actor, key: str, name: str | None, email: str | None, card: str | None) -> None:
+    @rule(actor=ENROLLERS, key=KEYS, name=NAMES | st.none(), email=MAILS, card=CARDS, chosen=CHOSEN)
+    def enroll(
+        self, actor: Actor, key: str, name: str | None, email: str | None, card: str | None, chosen: str
+    ) -> None:
         profile = Profile(self.now, name=name, external_id=name, email=email, card_number=card)
         account = f"A{self.joined}"
         enrolled = self.both(
             lambda store: members.enroll(
-                store, actor=actor, idempotency_key=key, profile=profile, account=account, now=self.now
+                store,
+                PROGRAMS[chosen],
+                actor=actor,
+                idempotency_key=key,
+                profile=profile,
+                account=account,
+                now=self.now,
             )
         )
         self.joined += enrolled == members.Enrolled(account, replayed=False)
@@ -270,9 +302,9 @@ class Agreement(RuleBasedStateMachine):
         call = self.calls[-min(which, len(self.calls))]
         self.both(call)
 
-    @rule(account=ACCOUNTS)
-    def tick(self, account: str) -> None:
-        self.both(lambda store: ledger.tick(store, account, now=self.now, zone=PROGRAM.zone))
+    @rule(account=ACCOUNTS, chosen=CHOSEN)
+    def tick(self, account: str, chosen: str) -> None:
+        self.both(lambda store: ledger.tick(store, account, now=self.now, program=PROGRAMS[chosen]))
 
     @rule(hours=st.sampled_from([1, 12, 24, 24 * 7, 24 * 40, -1]))
     def time_passes(self, hours: int) -> None:
@@ -317,7 +349,7 @@ class Agreement(RuleBasedStateMachine):
             return Entry(EntryKind.ADJUSTMENT, self.now, lines, 0, actor="g.slow", reason="SLOW")
 
         first, *others = [
-            ledger.book(each, Key("slow", f"{key} {each.account}"), decide, now=self.now, zone=PROGRAM.zone)
+            ledger.book(each, Key("slow", f"{key} {each.account}"), decide, now=self.now, program=PROGRAM)
             for each in heads
         ]
         account, slow = head.account, Key("slow", key)
@@ -368,6 +400,17 @@ class Agreement(RuleBasedStateMachine):
             case "complete" if self.memory.claim(key):
                 self.both(lambda store: store.complete(claim))
 
+    @rule(account=ACCOUNTS, day=DAYS, about=st.sampled_from(["x.1", "e.1"]), points=POINTS)
+    def somebody_is_told(self, account: str, day: int, about: str, points: int) -> None:
+        notice = Notice(NoticeKind.REMINDER, day, about, self.now, 1, args={"points": points})
+        self.both(lambda store: store.give_notice(account, notice))
+
+    @rule(account=ACCOUNTS, day=DAYS, about=st.sampled_from(["x.1", "e.1"]))
+    def somebody_reads_what_they_were_told(self, account: str, day: int, about: str) -> None:
+        read = Notice(NoticeKind.REMINDER, day, about, self.now, 1, read_at=self.now)
+        self.both(lambda store: notices.mark_read(store, account, [(day, about)], now=self.now))
+        self.both(lambda store: store.mark_read(account, read))
+
     # --- reading ------------------------------------------------------------------------------------------------------
 
     @rule(account=ACCOUNTS, seq=st.integers(0, 12), limit=st.integers(1, 5), strong=st.booleans())
@@ -391,6 +434,9 @@ class Agreement(RuleBasedStateMachine):
     def somebody_asks_how_it_ended(self, account: str, which: int, key: str) -> None:
         self.both(lambda store: [store.end(account, 1, index) for index in (90, 91)])
         self.both(lambda store: store.note(account, key.encode()))
+        self.both(
+            lambda store: [list(store.notices(account, before=place, limit=2)) for place in (None, (45_000, "x"))]
+        )
         if self.redeemed:
             at = self.redeemed[which % len(self.redeemed)]
             self.both(lambda store: store.end(at.record.account, at.record.seq, at.index))

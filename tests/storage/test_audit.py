@@ -13,25 +13,32 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from dateutil.relativedelta import relativedelta
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from pynamodb.connection import Connection
 
-from domain import verification
+from domain import clock, verification
+from domain.agenda import Round
 from domain.entries import Claim, Key, caller_key
 from domain.members import Lookup
 from domain.refusals import Refusal
 from domain.verification import Code, Finding, Use
 from storage import audit, items, keys
+from storage.agenda import DueRows
 from storage.audit import Audit, NoSuchAccount, Source, Tally, Unavailable, Watcher
+from storage.clock import ClockTable
 from storage.memory import Memory
 from storage.programs import Programs
 from tests.domain.lives import lives
 from tests.domain.world import (
+    MANAGER,
+    PROGRAM,
     ZONE,
     at,
     buy,
     cancel,
+    day,
     enroll,
     give,
     give_back,
@@ -43,7 +50,7 @@ from tests.domain.world import (
 )
 from tests.engines import ROOT
 from tests.storage.raw import LATER, PEPPER, Raw
-from tests.storage.tables import Tables
+from tests.storage.tables import SHARDS, Tables
 from tools import tamper
 
 NOW = at("2026-01-10")
@@ -661,6 +668,17 @@ def test_a_sample_is_of_any_accounts(table: Tables, monkeypatch: pytest.MonkeyPa
         seen |= set(chosen)
     assert seen == everybody
     assert set(source.sample(100, random.Random(1))) == everybody
+
+
+def test_a_clock_its_jobs_and_the_marks_of_the_rounds_are_no_strays(table: Tables) -> None:
+    Programs(table.connection, table.name).publish(PROGRAM, sandbox=True)
+    DueRows(table.connection, table.name, shards=SHARDS).move_mark(Round.BOOK, day("2090-01-10"))
+    clocks = ClockTable(table.connection, table.name)
+    clock.advance(clocks, PROGRAM, actor=MANAGER, idempotency_key="1", by=relativedelta(days=31), now=NOW, wall=NOW)
+
+    assert {sk for _, sk in table.contents()} == {"V#0000000001", "JOB#book", "CLOCK", "JOB"}
+    assert [audit.kind_of(item) for item in table.items() if audit.kind_of(item) is None] == []
+    assert [zone.key for zone in Source(table.connection, table.name).zones()] == ["America/New_York"]
 
 
 def test_the_zones_are_those_of_all_published_programs(table: Tables) -> None:

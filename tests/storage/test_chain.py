@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import days
-from domain.accounts import DEBT, Hold, Line, State, Status
+from domain.accounts import DEBT, Hold, Line, Origin, Standing, State, Status
 from domain.entries import Entry, EntryKind, Explanation, Key, Money, Record
+from domain.expiry import Rolling
 from domain.refusals import InsufficientPoints
 from domain.store import Beside
 from storage import chain, items
@@ -44,6 +45,10 @@ ENTRY = Entry(
     cause=(17, 1),
     peer=("B", 18),
     refusal=InsufficientPoints("No.", field=("input", "points")),
+    rolls=Rolling(44_000, 8, 3),
+    qualifies=((24_312, 42), (24_300, -7)),
+    standing=Standing("gold", 44_500, Origin.MANUAL, Standing("silver", 0, Origin.LIFETIME)),
+    marks=(("active", 43_839), ("m.third", 1)),
 )
 STATE = State(
     at=NOW,
@@ -54,6 +59,10 @@ STATE = State(
     status=Status.BLOCKED,
     sent=(43_839, 20),
     merged=("B",),
+    rolling=Rolling(44_000, 8, 3),
+    standing=Standing("gold", 44_500, Origin.MANUAL),
+    qualifying={24_300: 5, 24_312: 42},
+    marks={"active": 43_839, "joined": 43_000, "m.third": 1},
 )
 RECORD = Record("A", 12, (ENTRY, replace(ENTRY, key=None)), STATE, prior=PRIOR)
 

@@ -11,10 +11,11 @@ from pynamodb.connection import Connection
 from pynamodb.exceptions import VerboseClientError
 
 from domain.entries import Note
+from domain.notices import Notice, NoticeKind
 from domain.refusals import OutcomeUnknown
 from domain.store import Beside, ClaimTaken, Contended, LookupTaken, ReturnTaken, Store, Update
 from storage.table import Table
-from tests.storage.tables import Tables
+from tests.storage.tables import NOW, Tables
 from tests.storage.wire import ATTEMPTS, Wire
 from tests.storage.writing import (
     CARD,
@@ -51,6 +52,9 @@ def _first(store: Store, account: str) -> bytes:
     return store.records_after(account, 0, limit=1)[0].hash
 
 
+NOTICE = Notice(NoticeKind.REMINDER, 45_000, "x.45030", NOW, 1)
+# One that was given.
+TOLD = replace(NOTICE, about="x.45007")
 WRITES = {
     "remember": Write(lambda store: store.remember(claim("x", seq=1)), ClaimTaken),
     "remember a refusal": Write(lambda store: store.remember(replace(claim("x", seq=1), refusal=NO)), ClaimTaken),
@@ -58,6 +62,8 @@ WRITES = {
     "refuse_return": Write(lambda store: store.refuse_return(came_back("r1", refusal=NO)), ReturnTaken),
     "note_due": Write(lambda store: store.note_due("A", [DAY]), None),
     "keep_note": Write(lambda store: store.keep_note("A", Note("A note.", b"s" * 16, b"d" * 16)), None),
+    "give_notice": Write(lambda store: store.give_notice("A", NOTICE), None),
+    "mark_read": Write(lambda store: store.mark_read("A", replace(TOLD, read_at=NOW)), None),
     "append": Write(lambda store: store.append(record(2, prior=_first(store, "A")))),
     "append with another": Write(
         beside(lambda store: Beside(records=(record(2, account="B", prior=_first(store, "B")),))), is_transaction=True
@@ -73,7 +79,7 @@ WRITES = {
 SINGLE = [name for name, write in WRITES.items() if not write.is_transaction]
 TRANSACTIONS = [name for name, write in WRITES.items() if write.is_transaction]
 # No transaction ever writes these.
-UNCONTENDED = ["note_due", "keep_note"]
+UNCONTENDED = ["note_due", "keep_note", "give_notice", "mark_read"]
 
 READS: dict[str, Callable[[Store], object]] = {
     "find_account": lambda store: store.find_account(MAIL),
@@ -85,6 +91,8 @@ READS: dict[str, Callable[[Store], object]] = {
     "returns": lambda store: store.returns(key("parked")),
     "end": lambda store: store.end("A", 1, 0),
     "note": lambda store: store.note("A", b"d" * 16),
+    "notices": lambda store: store.notices("A", limit=9),
+    "notice": lambda store: store.notice("A", 45_000, "x.45030"),
 }
 
 BUSY = [
@@ -103,6 +111,7 @@ def table(table: Tables) -> Tables:
     enroll(table.store, "A", MAIL)
     enroll(table.store, "B")
     table.store.park(came_back("r0", purchase="parked"))
+    table.store.give_notice("A", TOLD)
     return table
 
 

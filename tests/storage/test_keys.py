@@ -33,6 +33,20 @@ def test_the_profile_sorts_behind_every_entry() -> None:
 def test_nothing_else_of_an_account_sorts_among_its_entries_or_behind_them(seq: int, index: int, digest: bytes) -> None:
     assert keys.end(seq, index) < keys.ENTRY_FIRST
     assert keys.note(digest) < keys.ENTRY_FIRST
+    assert keys.notice(index % 10**6, digest.hex()) < keys.ENTRY_FIRST
+    assert not keys.NOTICE_FIRST <= keys.note(digest) <= keys.NOTICE_LAST
+
+
+@search(100)
+@given(st.tuples(st.integers(0, 999_999), texts), st.tuples(st.integers(0, 999_999), texts))
+def test_notices_sort_by_their_day_and_what_they_are_about(one: tuple[int, str], other: tuple[int, str]) -> None:
+    def sorts_as(text: str) -> bytes:
+        return text.encode()
+
+    first, second = keys.notice(*one), keys.notice(*other)
+    assert (sorts_as(first) < sorts_as(second)) == ((one[0], sorts_as(one[1])) < (other[0], sorts_as(other[1])))
+    assert keys.noticed(first) == one
+    assert keys.NOTICE_FIRST <= first < keys.NOTICE_LAST
 
 
 @search(100)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import pytest
 from pynamodb.connection import Connection
 
-from domain.days import Expiry
 from domain.entries import Key
+from domain.expiry import Expiry
 from domain.ledger import Outcome
 from domain.refusals import InsufficientPoints, Refusal
 from domain.reversals import ReturnExceedsPurchase

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from domain import limits, programs
-from domain.programs import InvalidProgram, Program
+from domain.documents import InvalidProgram
+from domain.programs import Program
 from storage.programs import ProgramChanged, Programs
 from tests.domain.world import DOCUMENT, PROGRAM, at_once, program
 from tests.storage.tables import Tables

@@ -6,6 +6,7 @@ is written beside a record in `test_beside.py`.
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from domain.accounts import DEBT, Hold, Line, State, Status
 from domain.days import NEVER
 from domain.entries import Basket, BasketLine, Claim, Entry, EntryKind, Explanation, Key, Money, Note
 from domain.members import Lookup
+from domain.notices import Notice, NoticeKind
 from domain.refusals import MemberBlocked
 from domain.store import Beside, ClaimTaken, Contended, LookupTaken, Store
 from storage.memory import Memory
@@ -48,6 +50,8 @@ def test_an_empty_store_knows_nobody(store: Store, strong: bool) -> None:
     assert list(store.returns(key("1"))) == []
     assert store.end("A", 1, 0) is None
     assert store.note("A", b"d" * 16) is None
+    assert list(store.notices("A", limit=9)) == []
+    assert store.notice("A", 45_000, "x.1") is None
 
 
 @pytest.mark.parametrize("strong", [False, True])
@@ -121,6 +125,7 @@ def test_home_is_the_profile_and_one_record_more_than_asked(
     # What else stands in the partition of an account is in nobody's way.
     store.append(following(store), Beside(end=ended()))
     store.keep_note("A", Note("A note.", b"s" * 16, b"d" * 16))
+    store.give_notice("A", told(45_000, "x.1"))
 
     home = store.home("A", entries=entries, strong=strong)
 
@@ -398,3 +403,80 @@ def test_a_digest_is_the_same_for_the_same_text(store: Store) -> None:
 def test_a_pause_ends(store: Store) -> None:
     for attempt in (0, 10**6):
         store.pause(attempt)
+
+
+# --- notices ------------------------------------------------------------------------------------------------------------
+
+
+def told(day: int, about: str, **more: Any) -> Notice:
+    return Notice(NoticeKind.MOMENT, day, about, NOW, 3, moment="birthday", args={"points": 5, "tier": "7"}, **more)
+
+
+def listed(store: Store, account: str = "A", **how: Any) -> list[tuple[int, str]]:
+    return [(each.day, each.about) for each in store.notices(account, **{"limit": 9, **how})]
+
+
+def test_a_notice_is_given_once(store: Store, place: Memory | Tables) -> None:
+    assert store.give_notice("A", told(45_000, "x.1"))
+
+    with writes_nothing(place):
+        assert not store.give_notice("A", replace(told(45_000, "x.1"), args={"points": 9}, version=4))
+    assert store.notice("A", 45_000, "x.1") == told(45_000, "x.1")
+    assert store.notice("B", 45_000, "x.1") is None
+    assert store.notice("A", 45_000, "x.2") is None
+
+
+def test_a_notice_given_by_many_at_once_is_new_to_one_of_them(store: Store) -> None:
+    answers = at_once([lambda: store.give_notice("A", told(45_000, "x.1"))] * 20)
+
+    assert sorted(answers) == [False] * 19 + [True]
+
+
+def test_notices_are_read_page_by_page_the_newest_first(store: Store) -> None:
+    # Days of other lengths, and what sorts at the ends of a range; and annexes that are no notices.
+    places = [(9_999, "a"), (45_000, "e.1"), (45_000, "e.2"), (45_000, "x.1"), (100_000, "s#é"), (999_999, "~")]
+    for day, about in places:
+        store.give_notice("A", told(day, about))
+    store.give_notice("AB", told(45_000, "other"))
+    store.keep_note("A", Note("A note.", b"s" * 16, b"d" * 16))
+    store.append(record(1))
+
+    newest_first = places[::-1]
+    assert listed(store) == newest_first
+    assert listed(store, limit=2) == newest_first[:2]
+    for index, place in enumerate(newest_first):
+        assert listed(store, before=place, limit=2) == newest_first[index + 1 : index + 3]
+    # A place that nothing stands at, or not any more.
+    assert listed(store, before=(45_000, "e.3")) == [(45_000, "e.2"), (45_000, "e.1"), (9_999, "a")]
+    assert listed(store, before=(0, "")) == []
+
+
+def test_a_notice_is_marked_as_read_once(store: Store, place: Memory | Tables) -> None:
+    store.give_notice("A", told(45_000, "x.1"))
+    read = told(45_000, "x.1", read_at=NOW)
+
+    assert store.mark_read("A", read)
+    assert store.notice("A", 45_000, "x.1") == read
+    with writes_nothing(place):
+        assert not store.mark_read("A", replace(read, read_at=NOW + timedelta(days=1)))
+        assert not store.give_notice("A", told(45_000, "x.1"))
+
+
+def test_a_notice_that_is_not_there_is_not_marked(store: Store, place: Memory | Tables) -> None:
+    store.give_notice("A", told(45_000, "x.1"))
+
+    with writes_nothing(place):
+        for account, day, about in (("B", 45_000, "x.1"), ("A", 45_001, "x.1"), ("A", 45_000, "x.2")):
+            assert not store.mark_read(account, told(day, about, read_at=NOW))
+
+
+def test_a_notice_marked_by_many_at_once_is_read_at_one_time(store: Store) -> None:
+    store.give_notice("A", told(45_000, "x.1"))
+    times = [NOW + timedelta(seconds=number) for number in range(20)]
+
+    answers = at_once([lambda at=at: store.mark_read("A", told(45_000, "x.1", read_at=at)) for at in times])
+
+    assert sum(answers) == 1
+    found = store.notice("A", 45_000, "x.1")
+    assert found is not None
+    assert found.read_at == times[answers.index(True)]

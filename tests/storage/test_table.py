@@ -14,8 +14,8 @@ from botocore.exceptions import ConnectionClosedError
 from pynamodb.connection import Connection
 
 from domain import members, purchases
-from domain.days import Expiry
 from domain.entries import EntryKind, Key
+from domain.expiry import Expiry
 from domain.ledger import Outcome
 from domain.members import AlreadyEnrolled, Enrolled, Lookup, Profile
 from domain.refusals import InsufficientPoints, MemberNotFound, OutcomeUnknown
@@ -89,7 +89,9 @@ def test_one_of_many_members_has_a_contact(table: Tables) -> None:
 
     def join(account: str) -> Enrolled:
         profile = Profile(NOW, email="bob@example.org")
-        return members.enroll(store, actor=TILL, idempotency_key=account, profile=profile, account=account, now=NOW)
+        return members.enroll(
+            store, PROGRAM, actor=TILL, idempotency_key=account, profile=profile, account=account, now=NOW
+        )
 
     answers = at_once([lambda account=account: join(account) for account in "BCDEFGHI"])
 
@@ -200,7 +202,9 @@ def test_joining_is_found_by_the_retry(table: Tables, wire: Wire, store: Table) 
     profile = Profile(NOW, email="bob@example.org")
 
     def join(account: str) -> Enrolled:
-        return members.enroll(store, actor=TILL, idempotency_key="k", profile=profile, account=account, now=NOW)
+        return members.enroll(
+            store, PROGRAM, actor=TILL, idempotency_key="k", profile=profile, account=account, now=NOW
+        )
 
     with pytest.raises(OutcomeUnknown):
         join("B1")

@@ -45,17 +45,35 @@ def for_ministack(template: Template) -> Template:
     - It ignores the OpenAPI `Body` of an HTTP API, so the API would have no routes: the same routes, integrations and
       authorizers as resources of their own.
     - It refuses alarms over several metrics, so they are left out; nothing refers to an alarm.
+    - It takes a number in a mapping's `ScalingConfig` for the text that a parameter is: its default stands there instead.
+    - It asks for a permission of its own where messages are sent in batches; on AWS that is `sqs:SendMessage` too.
     """
     template = copy.deepcopy(template)
     resources = template["Resources"]
     for name in [name for name, resource in resources.items() if "Body" in resource.get("Properties", {})]:
         _expand_body(resources, name)
+    for resource in resources.values():
+        if resource["Type"] == "AWS::IAM::Role":
+            _allow_batches(resource)
+        scaling = resource.get("Properties", {}).get("ScalingConfig", {})
+        if isinstance(scaling.get("MaximumConcurrency"), dict):
+            parameter = template["Parameters"][scaling["MaximumConcurrency"]["Ref"]]
+            scaling["MaximumConcurrency"] = int(parameter["Default"])
     template["Resources"] = {
         name: resource
         for name, resource in resources.items()
         if not (resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"])
     }
     return template
+
+
+def _allow_batches(part: Any) -> None:
+    """Finds the lists of actions wherever they stand: a policy may be under a condition."""
+    for each in part.values() if isinstance(part, dict) else part:
+        if isinstance(each, list) and "sqs:SendMessage" in each:
+            each.append("sqs:SendMessageBatch")
+        elif isinstance(each, dict | list):
+            _allow_batches(each)
 
 
 def _expand_body(resources: dict[str, Any], api: str) -> None:

@@ -2,8 +2,8 @@
 
 It shares no code with what it audits: nothing of the domain, the schema or the storage, and nothing of the part that
 sends. The terms, as the demo program publishes them: one point per whole currency unit of a basket, floored per basket;
-at once spendable; valid for 24 months, to the end of that month in the program's timezone. Assumption: nothing but the
-replay has touched the households.
+at once spendable; valid for 24 months, to the end of that month in the program's timezone. Assumptions: nothing but the
+replay has touched the households, and no dated moment of the program (an anniversary, a silence) has come for them yet.
 """
 
 from collections import Counter

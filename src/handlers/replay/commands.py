@@ -27,6 +27,14 @@ def completejourney(
         bool, typer.Option("--again", help="Send everything, also what an unfinished run has sent.")
     ] = False,
     audit_only: Annotated[bool, typer.Option("--audit-only", help="Send nothing, only compare.")] = False,
+    with_clock: Annotated[
+        bool,
+        typer.Option(
+            "--with-clock",
+            help="Let the year begin today and pass, in throwaway sandboxes, and compare every expiry, reminder and tier.",
+        ),
+    ] = False,
+    days: Annotated[int, typer.Option(min=1, max=366, help="With --with-clock: how much of the year.")] = 366,
     home: HomeOption = TOOLS,
     program: Annotated[Path, typer.Option(help="The published program, for its timezone.")] = DEMO,
 ) -> None:
@@ -35,9 +43,11 @@ def completejourney(
     A run that was interrupted resumes where it stopped. After a finished one everything is sent again: nothing changes.
     """
     # Not at the top: it loads pandas and pyarrow, development dependencies that no other command needs.
-    from handlers.replay import run  # noqa: PLC0415
+    from handlers.replay import run, years  # noqa: PLC0415
 
     place = Home(home.absolute())
+    if with_clock:
+        raise typer.Exit(years.with_clock(households=households, days=days, kept=place.folder / "years"))
     try:
         stack = published(place)
     except LocalStackError as missing:

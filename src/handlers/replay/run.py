@@ -104,10 +104,10 @@ def _send(
     progress = sending.Progress(progress_file, graphql_url=till.graphql_url, shift_days=shift.days)
     start = perf_counter()
     try:
-        with _bar() as bar:
-            task = bar.add_task("sending", total=total)
+        with bar() as shown:
+            task = shown.add_task("sending", total=total)
             tally = sending.send(
-                baskets, client=till, progress=progress, concurrency=concurrency, advance=lambda: bar.advance(task)
+                baskets, client=till, progress=progress, concurrency=concurrency, advance=lambda: shown.advance(task)
             )
     except KeyboardInterrupt:
         raise Stopped("Interrupted. The same command resumes here.", EXIT_INTERRUPTED) from None
@@ -173,6 +173,7 @@ class _Rate(ProgressColumn):
         return Text("" if speed is None else f"{speed:.1f}/s")
 
 
-def _bar() -> Progress:
+def bar() -> Progress:
+    """A progress bar with its rate."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
     return Progress(*columns, console=console, refresh_per_second=2)  # drawing shares the processor with the stack

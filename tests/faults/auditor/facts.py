@@ -17,8 +17,11 @@ Moves = dict[Pot, int]
 Place = tuple[str, int, int]
 
 DEBT: Pot = ("debt", 0, 0)
+# Stands for the day of points that expire with the member's next silence.
+ROLLING = 0
 NEVER = 10_000_000
 HOLDS_MAX = 8
+PARKED_MAX = 10
 
 
 class Violation(AssertionError):
@@ -56,6 +59,15 @@ class Rules:
     gifts_per_day_max: int = 20_000
     reinstatement_days: int = 30
     undo_days: int = 30
+    # Whether points live until a member was silent for the time of the expiry, and what ends a silence.
+    rolls: bool = False
+    activities: frozenset[str] = frozenset({"PURCHASE", "REDEMPTION", "CAPTURE"})
+    # The moment "nth": points for so manieth a purchase.
+    nth: int = 0
+    nth_points: int = 0
+    # The tier "gold": points of a calendar year that reach it, and how much a purchase then earns in percent.
+    gold: int = 0
+    gold_percent: int = 100
 
     def expiry(self, day: int) -> int:
         """The last day of points that are earned on a day."""

@@ -11,6 +11,8 @@ from tests.faults.auditor.facts import (
     DEBT,
     HOLDS_MAX,
     NEVER,
+    PARKED_MAX,
+    ROLLING,
     Asked,
     Item,
     Moves,
@@ -18,9 +20,11 @@ from tests.faults.auditor.facts import (
     Pot,
     Rules,
     Violation,
+    date_of,
+    number_of,
     require,
 )
-from tests.faults.auditor.stored import HALVES, OTHER_HALVES, TIME, Contents, Entry, Record, moves_in, tidy
+from tests.faults.auditor.stored import BROUGHT, HALVES, OTHER_HALVES, TIME, Contents, Entry, Record, moves_in, tidy
 
 
 class No(Exception):
@@ -35,15 +39,25 @@ class Bought:
 
     asked: Asked
     entry: Entry
+    # Points by each rule, the earning rule's first, and the year that those count in.
+    earned: tuple[int, ...]
+    year: int
     returned: int = 0
     is_whole: bool = False
     count: int = 0
     lines: Counter[int] = field(default_factory=Counter)
 
     def owed(self, amount: int) -> int:
-        """Points for so much of its money: rounded down."""
+        """Points for so much of its money: of each rule rounded down."""
+        return sum(self._share(points, amount) for points in self.earned)
+
+    def counted(self, amount: int) -> int:
+        """What no longer counts towards a tier when so much of its money came back."""
+        return self._share(self.earned[0], amount)
+
+    def _share(self, points: int, amount: int) -> int:
         total = self.asked.amount
-        return self.entry.points * min(amount, total) // total if total else 0
+        return points * min(amount, total) // total if total else 0
 
 
 # What can be refused for the sake of something else than the account that the claim is on; whether it was ever so is asked in
@@ -76,6 +90,8 @@ class Auditor:
     cancelled: set[Place] = field(default_factory=set)
     # What the last merge of an account brought to the one it lives on in.
     merges: dict[str, Entry] = field(default_factory=dict)
+    # How many silences the survivor had had by then.
+    silences: dict[str, int] = field(default_factory=dict)
     phones: dict[str, str | None] = field(default_factory=dict)
     # What was ever so.
     ever: set[tuple[str, ...]] = field(default_factory=set)
@@ -159,9 +175,17 @@ class Auditor:
         if second is not None:
             others = self._pass_before(second, self.books[second.account])
             require(len(others) == 1, f"{second.place} holds something else too", second.account)
+        brought: list[tuple[str, Moves, tuple[str, ...], str]] = []
+        asked_for = 0
         for index, entry in operations:
             place = (record.account, record.seq, index)
             words = (record.account, entry.key)
+            if entry.kind in BROUGHT:
+                require(brought, f"{place} is brought by nothing", *words)
+                self._bring(entry, place, books, brought.pop(0))
+                continue
+            require(not brought, f"{place} comes before what is brought: {brought}", *words)
+            asked_for += 1
             require(entry.key, f"{place} has no key", *words)
             require(
                 entry.key not in self.places,
@@ -171,7 +195,9 @@ class Auditor:
             self.places[entry.key] = place
             self._explain(entry, place, books, others[0] if others else None, second)
             self._check_balance(entry, books, place)
-        require(len(operations) < 2 or operations[0][1].kind == "PURCHASE", f"{record.place} is of two requests")
+            brought = self._brought(entry, books)
+        require(not brought, f"{record.place} does not bring {brought}", record.account)
+        require(asked_for < 2 or operations[0][1].kind == "PURCHASE", f"{record.place} is of two requests")
         self._pass_after(record, books, operations)
         if second is not None:
             self._pass_after(second, self.books[second.account], others)
@@ -211,8 +237,7 @@ class Auditor:
             f"{record.place}: {entry} is not what is due: {due}",
             record.account,
         )
-        books.at = entry.at
-        books.move(entry.moves)
+        books.passed(entry.at, entry.moves)
         self.came += entry.points
         require(not entry.key, f"{record.place}: time needs no key", record.account)
         self._check_balance(entry, books, record.place)
@@ -243,10 +268,33 @@ class Auditor:
         expected = (books.lapses, books.status, books.sent, books.merged)
         require(said == books.pots, f"{record.place} holds {said}, and should {books.pots}", record.account)
         require(rest == expected, f"{record.place} is {rest}, and should be {expected}", record.account)
-        dated = {day for kind, _, day in books.pots if kind != "debt" and day < NEVER}
+        self._check_kept(record, books)
+        dated = {day for kind, _, day in books.pots if kind != "debt" and ROLLING < day < NEVER}
+        dated |= {books.gold} if books.gold else set()
+        # The day of a silence is noted when it is begun; who looks then notes where it has moved to.
+        dated |= {books.rolling} if books.rolling and books.began else set()
+        books.began = False
         dated |= {matures for kind, matures, _ in books.pots if kind == "pending"}
         missing = {(day, books.account) for day in dated} - self.found.due
         require(not missing, f"{record.place}: nobody will look at {sorted(missing)}", record.account)
+
+    def _check_kept(self, record: Record, books: Books) -> None:
+        """What a record says of the account beside its points."""
+        rules = self.rules
+        marks = {
+            "active": books.active,
+            "joined": books.joined,
+            "m.nth": books.had,
+            "purchases": books.purchases,
+        }
+        expected = {
+            "r": f"{books.rolling}:{rules.expiry_months}:{rules.expiry_days}:0" if books.rolling else "",
+            "t": f"gold:{books.gold}:E" if books.gold else "",
+            "q": " ".join(f"{month}+{points}" for month, points in sorted(books.qualifying.items())),
+            "c": " ".join(f"{name}={value}" for name, value in marks.items() if value),
+        }
+        said = {name: record.item.get(name, {"S": ""})["S"] for name in expected}
+        require(said == expected, f"{record.place} says {said}, and should say {expected}", record.account)
 
     def _check_chain(self, account: str, log: Sequence[Record]) -> None:
         """Sequences without a gap, and each record's hash over it and the hash before it."""
@@ -298,7 +346,7 @@ class Auditor:
             raise Violation(f"{place}: {entry} does not follow from {candidates[0]}: {wrong}", entry.key, books.account)
         books.at = entry.at
         if entry.kind != "REFUSED":
-            self._settle(self.owners[entry.key], entry, place, books, other, second)
+            self._settle(self.owners[entry.key], entry, place, books, before, other, second)
 
     def _compare(self, asked: Asked, entry: Entry, place: Place, expected: tuple[str, Moves], books: Books) -> None:
         kind, moves = expected
@@ -319,26 +367,38 @@ class Auditor:
         entry: Entry,
         place: Place,
         books: Books,
+        before: Books,
         other: tuple[int, Entry] | None,
         second: Record | None,
     ) -> None:
-        """What an entry that is right has changed."""
-        rules = self.rules
+        """What an entry that is right has changed on an account that was as it was `before`."""
+        rules, today = self.rules, self.rules.day(entry.at)
         if entry.kind == "HOLD":
             assert entry.lapses is not None
             books.lapses[place[1]] = entry.lapses
-        books.move(entry.moves, entry.key)
+        there = self.books[second.account] if second else None
+        books.move(entry.moves, entry.key, rolling=self._rolled(asked, entry, before, there))
         self.came += self._wanted(asked, entry)
+        if entry.kind in rules.activities:
+            books.active = max(books.active, self._acted(entry))
         match entry.kind:
             case "ENROLLMENT":
+                books.joined = today
                 self.accounts[asked.member] = books.account
                 self.phones[books.account] = asked.phone
                 self.ever.add(("phone", asked.phone or ""))
             case "PURCHASE":
-                self.purchases[entry.key] = Bought(asked, entry)
+                earned = self._points(asked, before)
+                assert entry.occurred is not None
+                year = 12 * date_of(rules.day(entry.occurred)).year
+                self.purchases[entry.key] = Bought(asked, entry, earned, year)
+                books.purchases += 1
+                self._count(books, year, earned[0])
             case "RETURN":
                 bought = self.purchases[asked.of]
+                lost = bought.counted(bought.returned)
                 bought.returned += self._returned(bought, asked)
+                self._count(books, bought.year, lost - bought.counted(bought.returned))
                 bought.is_whole = bought.is_whole or asked.part is None
                 bought.count += 1
                 if asked.part and asked.part[0] == "lines":
@@ -354,13 +414,92 @@ class Auditor:
             case "UNBLOCK":
                 books.status = ""
             case "CLOSURE":
-                books.status = "CLOSED"
+                books.status, books.gold = "CLOSED", 0
             case "TRANSFER_OUT":
-                today = rules.day(entry.at)
                 books.sent = (today, (books.sent[1] if books.sent[0] == today else 0) - entry.points)
         if other is None or second is None:
             return
-        self._settle_other(entry, place, books, other, second)
+        self._settle_other(entry, place, books, before, other, second)
+
+    def _acted(self, entry: Entry) -> int:
+        """The day on which a member did what an entry is of."""
+        today = self.rules.day(entry.at)
+        return today if entry.occurred is None else min(self.rules.day(entry.occurred), today)
+
+    def _rolled(self, asked: Asked, entry: Entry, before: Books, there: Books | None) -> int:
+        """The rolling day after an entry; 0 where it does not move."""
+        today = self.rules.day(entry.at)
+        comes = any(pot[2] == ROLLING and points > 0 for pot, points in entry.moves.items() if pot != DEBT)
+        match entry.kind:
+            case "PURCHASE":
+                assert entry.occurred is not None
+                day = self.rules.day(entry.occurred)
+                return before.placed("PURCHASE", day, today, self.rules)[1] if comes or before.rolling else 0
+            case "CANCELLATION" if comes:
+                return self._revived(asked, before, today)
+            case "MERGE":
+                assert there is not None
+                return max(before.rolling, there.rolling)
+        return before.activity(entry.kind, today, self.rules)
+
+    def _revived(self, asked: Asked, books: Books, today: int) -> int:
+        """The rolling day of what was redeemed and comes back; 0 when a silence would have taken it."""
+        if books.rolling:
+            return books.rolling
+        account, seq, index = self.places[asked.of]
+        until = max(
+            self.found.logs[account][seq - 1].entries[index].rolls, self.rules.expiry(books.active or books.joined)
+        )
+        return until if until >= today else 0
+
+    def _points(self, asked: Asked, books: Books) -> tuple[int, ...]:
+        """What a purchase earns by each rule."""
+        if books.status == "BLOCKED":
+            return (0,)
+        base = asked.amount // self.rules.minor_units * self.rules.points_per_unit
+        more = base * (self.rules.gold_percent - 100) // 100 if books.gold else 0
+        return (base, more) if more else (base,)
+
+    def _count(self, books: Books, year: int, points: int) -> None:
+        if not self.rules.gold:
+            return
+        left = books.qualifying.pop(year, 0) + points
+        if left > 0:
+            books.qualifying[year] = left
+
+    def _brought(self, entry: Entry, books: Books) -> list[tuple[str, Moves, tuple[str, ...], str]]:
+        """What an entry brings by the rules, in this order: kinds, moves, explanation and tier."""
+        rules, today = self.rules, self.rules.day(entry.at)
+        found: list[tuple[str, Moves, tuple[str, ...], str]] = []
+        if entry.kind != "PURCHASE" or books.status:
+            return found
+        years = [year for year, points in books.qualifying.items() if points >= rules.gold] if rules.gold else []
+        # The year it counts in, or the one that runs.
+        until = max((number_of(date_of(today).replace(year // 12 + 1, 12, 31)) for year in years), default=0)
+        if until > books.gold and until >= today:
+            found.append(("TIER", {}, (f"tier:gold:{'kept' if books.gold else 'reached'}",), f"gold:{until}:E"))
+        if rules.nth and books.purchases == rules.nth and not books.had:
+            bucket, _ = books.placed("PURCHASE", self._acted(entry), today, rules)
+            found.append(("BONUS", {("live", 0, bucket): rules.nth_points}, ("moment:nth",), ""))
+        return found
+
+    def _bring(
+        self, entry: Entry, place: Place, books: Books, expected: tuple[str, Moves, tuple[str, ...], str]
+    ) -> None:
+        """What a purchase has brought."""
+        said = (entry.kind, entry.moves, entry.rules, entry.standing)
+        require(said == expected, f"{place} is {said}, and should be {expected}", books.account)
+        require((entry.at, entry.key) == (books.at, ""), f"{place} is of another moment, or somebody's", books.account)
+        require(entry.told == entry.points, f"{place} explains {entry.told} points, not {entry.points}", books.account)
+        if entry.kind == "TIER":
+            books.gold = int(entry.standing.split(":")[1])
+        else:
+            books.had = 1
+            self.came += self.rules.nth_points
+        is_rolling = any(pot[2] == ROLLING for pot in entry.moves)
+        until = max(books.rolling, self.rules.expiry(books.active)) if is_rolling else 0
+        books.move(entry.moves, rolling=until)
+        self._check_balance(entry, books, place)
 
     def _wanted(self, asked: Asked, entry: Entry) -> int:
         """By how many points all accounts together change when a request is done; as it was asked for, where it says so."""
@@ -375,19 +514,32 @@ class Auditor:
                 return self.rules.rewards[self.owners[asked.of].reward]
         return 0
 
-    def _settle_other(self, entry: Entry, place: Place, books: Books, other: tuple[int, Entry], second: Record) -> None:
+    def _settle_other(
+        self,
+        entry: Entry,
+        place: Place,
+        books: Books,
+        before: Books,
+        other: tuple[int, Entry],
+        second: Record,
+    ) -> None:
         """The other account's half: it takes what the first one gives, or gives what that takes."""
         index, half = other
         there = self.books[second.account]
         today = self.rules.day(half.at)
         moves = all_of(there) if entry.kind == "MERGE" else arrived(entry.moves, today, -1)
+        if entry.kind == "TRANSFER_OUT" and ("live", 0, ROLLING) in moves:
+            # A gift has the day that its points had: no activity of whoever gets it is for them.
+            dated: Pot = ("live", 0, before.rolling)
+            moves[dated] = moves.get(dated, 0) + moves.pop(("live", 0, ROLLING))
         words = (second.account, books.account, entry.key)
         require(half.moves == moves, f"{second.place} moves {half.moves}, the other half {entry.moves}", *words)
         require(not half.key, f"{second.place}: the key is of the other half", *words)
         is_then = half.at >= there.at and half.at in (there.at, *self.owners[entry.key].sent)
         require(is_then, f"{second.place} is of another moment", *words)
         there.at = half.at
-        there.move(half.moves)
+        comes = entry.kind == "UNMERGE" and any(pot[2] == ROLLING for pot in half.moves if pot != DEBT)
+        there.move(half.moves, rolling=before.rolling if comes else 0)
         self._check_balance(half, there, (second.account, second.seq, index))
         match entry.kind:
             case "TRANSFER_OUT":
@@ -399,6 +551,12 @@ class Auditor:
                 self.lives_in[there.account] = books.account
                 books.merged = (*books.merged, there.account)
                 self.merges[there.account] = entry
+                self.silences[there.account] = books.silences
+                # What both were and had, they are and have.
+                books.joined = min(books.joined, there.joined)
+                books.active = max(books.active, there.active)
+                books.purchases += there.purchases
+                books.had = max(books.had, there.had)
                 self.ever.add(("together", *sorted((there.account, books.account))))
             case "UNMERGE":
                 there.status = ""
@@ -442,7 +600,7 @@ class Auditor:
                 return "REDEMPTION", self._spent(books, rules.rewards[asked.reward])
             case "redemptionCancel":
                 self._require_open(books)
-                return "CANCELLATION", self._cancelled(asked, today)
+                return "CANCELLATION", self._cancelled(asked, books, today)
             case "pointsAdjust":
                 self._require_open(books)
                 assert asked.points
@@ -497,7 +655,7 @@ class Auditor:
 
     def _earned(self, asked: Asked, books: Books, at: int, entry: Entry | None) -> Moves:
         rules = self.rules
-        points = 0 if books.status == "BLOCKED" else asked.amount // rules.minor_units * rules.points_per_unit
+        points = sum(self._points(asked, books))
         if entry is None:
             return {}
         require(entry.total == asked.amount, f"{asked.key} is of {entry.total}, not {asked.amount}", asked.key)
@@ -506,9 +664,10 @@ class Auditor:
         assert occurred is not None
         is_then = occurred in asked.sent if asked.occurred is None else occurred == asked.occurred
         require(is_then, f"{asked.key} did not happen at {occurred}", asked.key)
-        day = rules.day(occurred)
-        expires, matures = rules.expiry(day), day + rules.pending_days
-        is_pending = bool(rules.pending_days) and matures > rules.day(max(at, books.at))
+        day, today = rules.day(occurred), rules.day(max(at, books.at))
+        expires, _ = books.placed("PURCHASE", day, today, rules)
+        matures = day + rules.pending_days
+        is_pending = bool(rules.pending_days) and matures > today
         return {("pending", matures, expires) if is_pending else ("live", 0, expires): points}
 
     def _returned(self, bought: Bought, asked: Asked) -> int:
@@ -550,10 +709,15 @@ class Auditor:
         moves: Moves = {}
         wanted = owed
         pots: list[Pot] = [pot for pot in bought.entry.moves if pot[0] == "pending"]
+        # What a silence has taken of what waits still waits, with the day of the silence.
+        silenced = {matures for _, matures, day in pots if day == ROLLING}
+        pots += sorted(
+            pot for pot in books.pots if pot[0] == "pending" and pot[1] in silenced and ROLLING < pot[2] < pot[1]
+        )
         if self.rules.returns != "pending_only":
             first = {pot[2] for pot in bought.entry.moves}
-            live = [("live", 0, day) for day, _ in books.live() if self.rules.start(day + 1) > at]
-            pots += sorted(live, key=lambda pot: (pot[2] not in first, pot[2]))
+            live = [("live", 0, day) for day, _ in books.live() if self.rules.start(books.last(day) + 1) > at]
+            pots += sorted(live, key=lambda pot: (pot[2] not in first, books.last(pot[2]), pot[2]))
         for pot in pots:
             taken = min(wanted, books.pots.get(pot, 0))
             wanted -= taken
@@ -562,14 +726,15 @@ class Auditor:
             moves[DEBT] = -wanted
         return moves
 
-    def _cancelled(self, asked: Asked, today: int) -> Moves:
+    def _cancelled(self, asked: Asked, books: Books, today: int) -> Moves:
         account, seq, index = place = self.places[asked.of]
         if place in self.cancelled:
             raise No("REDEMPTION_ENDED")
         redeemed = self.found.logs[account][seq - 1].entries[index]
         moves: Counter[Pot] = Counter()
         for (_, _, day), points in redeemed.moves.items():
-            moves["live", 0, today + self.rules.reinstatement_days if day < today else day] -= points
+            is_over = not self._revived(asked, books, today) if day == ROLLING else day < today
+            moves["live", 0, today + self.rules.reinstatement_days if is_over else day] -= points
         return dict(moves)
 
     def _held(self, asked: Asked, books: Books, at: int, entry: Entry | None) -> Moves:
@@ -637,7 +802,10 @@ class Auditor:
         require(other.account == account, f"{asked.key} reopens {other.account}, not {account}", asked.key)
         # Points that were pending when they came are what they are now; of everything, as much as there is.
         moves: Moves = {}
-        for pot, points in arrived(merged.moves, self.rules.day(max(at, books.at))).items():
+        # What a silence has taken since, nobody gets back from what was earned later.
+        is_silenced = self.silences[account] != books.silences
+        came = {pot: points for pot, points in merged.moves.items() if pot == DEBT or pot[2] or not is_silenced}
+        for pot, points in arrived(came, self.rules.day(max(at, books.at))).items():
             has = books.pots.get(pot, 0)
             moves[pot] = -max(points, has) if pot == DEBT else -min(points, has)
         return moves
@@ -715,6 +883,15 @@ class Auditor:
                 return ("phone", asked.phone or "") in self.ever
             case "RETURN_EXCEEDS_PURCHASE":
                 return self._exceeds(asked)
+            case "TOO_MANY_RETURNS":
+                # Of one purchase, so many may wait for it.
+                source, _, receipt = asked.of.partition(":")
+                waiting = [
+                    item
+                    for key, item in self.found.returns.items()
+                    if key.startswith(f"~r.{source}:{receipt}:") and not item.keys() & {"s", "r"}
+                ]
+                return len(waiting) >= PARKED_MAX
         return False
 
     def _ever_one(self, account: str) -> set[str]:

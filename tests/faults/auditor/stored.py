@@ -31,10 +31,14 @@ NAMES = {
     "Y": "MERGED",
     "O": "REOPENING",
     "F": "REFUSED",
+    "T": "TIER",
+    "S": "BONUS",
 }
 TIME = frozenset({"LAPSE", "MATURITY", "EXPIRY", "DEBT_PAYMENT"})
 # What stands on two accounts at once, and what the other half is.
 HALVES = {"TRANSFER_OUT": "TRANSFER_IN", "MERGE": "MERGED", "UNMERGE": "REOPENING"}
+# What a purchase brings, in its record, by the rules of the program: nobody has asked for it.
+BROUGHT = frozenset({"TIER", "BONUS"})
 OTHER_HALVES = {other: main for main, other in HALVES.items()}
 
 
@@ -54,6 +58,9 @@ class Entry:
     cause: tuple[int, int] | None
     peer: tuple[str, int] | None
     told: int
+    rules: tuple[str, ...]
+    standing: str
+    rolls: int
 
     @property
     def points(self) -> int:
@@ -99,6 +106,9 @@ def _entry(fields: Item) -> Entry:
         cause=(int(cause[0]), int(cause[2])) if cause[0] else None,
         peer=(account, int(seq)) if account else None,
         told=sum(int(each.partition("=")[2].partition("@")[0]) for each in text("x").split()),
+        rules=tuple(each.partition("=")[0] for each in text("x").split()),
+        standing=text("ti"),
+        rolls=int(text("rl").partition(":")[0] or 0),
     )
 
 
