@@ -32,7 +32,7 @@ def test_says_where_it_is_and_gives_tokens_and_a_query_that_works(running: Runni
     pasted = running.output[running.output.index("curl -s ") :].split("\n\n")[0]
     answer = json.loads(subprocess.run(["bash", "-c", pasted], capture_output=True, check=True).stdout)
     assert answer["data"]["viewer"]["name"] == "Ada"
-    assert len(answer["data"]["rewards"]["nodes"]) == 6
+    assert len(answer["data"]["rewards"]["nodes"]) == 7
 
 
 def test_only_its_owner_may_read_the_tokens(running: Running) -> None:

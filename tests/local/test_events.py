@@ -87,10 +87,10 @@ def bought(stack: Stack, name: str, number: str, amount: int) -> JSON:
 
 
 def mine(events: list[JSON], member: str) -> list[JSON]:
-    """The details of one member's events, as a consumer keeps them: known ids dropped."""
+    """The details of one member's entries, as a consumer keeps them: known ids dropped, notices put elsewhere."""
     kept: dict[str, JSON] = {}
     for event in events:
-        if event["detail"]["memberId"] == member:
+        if event["detail"]["memberId"] == member and event["detail-type"] != "notice.given":
             assert kept.setdefault(event["detail"]["id"], event["detail"]) == event["detail"]
     return list(kept.values())
 
@@ -98,15 +98,19 @@ def mine(events: list[JSON], member: str) -> list[JSON]:
 def test_a_purchase_over_http_is_an_event_in_somebodys_queue(stack: Stack, queue: Queue) -> None:
     member = enrolled(stack, "events-ada")
     payloads = [bought(stack, "events-ada", str(number), 1_000 + 100 * number) for number in range(3)]
-    while len(details := mine(queue.got, member)) < 4:
+    while len(details := mine(queue.got, member)) < 6:
         queue.wait_for(len(queue.got) + 1)
 
     assert {(event["source"], event["detail-type"]) for event in queue.got} <= {
         ("regulars", kind.type) for kind in event_schemas.kinds()
     }
-    joined, *purchases = details
+    joined, welcome, *purchases, third = details
     assert (joined["type"], joined["previousId"], joined["sequence"]) == ("member.enrolled", None, 1)
-    assert [each["previousId"] for each in purchases] == [each["id"] for each in details[:-1]]
+    assert [(each["type"], each["sequence"]) for each in (welcome, third)] == [
+        ("bonus.granted", 1),
+        ("bonus.granted", 4),
+    ]
+    assert [each["previousId"] for each in details] == [None, *(each["id"] for each in details[:-1])]
     assert [each["purchaseId"] for each in purchases] == [payload["purchase"]["id"] for payload in payloads]
     assert [each["balanceAfter"] for each in purchases] == [payload["entry"]["balanceAfter"] for payload in payloads]
     assert "example.com" not in json.dumps(details)
@@ -114,7 +118,7 @@ def test_a_purchase_over_http_is_an_event_in_somebodys_queue(stack: Stack, queue
 
 def test_a_recorded_no_does_not_arrive_and_what_follows_names_what_was_before(stack: Stack, queue: Queue) -> None:
     member = enrolled(stack, "events-ben")
-    while not mine(queue.got, member):
+    while len(mine(queue.got, member)) < 2:
         queue.wait_for(len(queue.got) + 1)
     account = mine(queue.got, member)[0]["id"].partition("-")[0]
     client = stack.client("dynamodb")
@@ -130,27 +134,35 @@ def test_a_recorded_no_does_not_arrive_and_what_follows_names_what_was_before(st
     client.put_item(TableName=stack.table, Item=item)
 
     bought(stack, "events-ben", "1", 700)
-    while len(details := mine(queue.got, member)) < 2:
+    while len(details := mine(queue.got, member)) < 3:
         queue.wait_for(len(queue.got) + 1)
 
-    assert [(each["type"], each["sequence"]) for each in details] == [("member.enrolled", 1), ("purchase.recorded", 3)]
-    assert details[1]["previousId"] == details[0]["id"]
+    assert [(each["type"], each["sequence"]) for each in details] == [
+        ("member.enrolled", 1),
+        ("bonus.granted", 1),
+        ("purchase.recorded", 3),
+    ]
+    assert details[2]["previousId"] == details[1]["id"]
 
 
 def test_what_is_published_again_is_the_same(running: Running, stack: Stack, queue: Queue) -> None:
     member = enrolled(stack, "events-cleo")
     bought(stack, "events-cleo", "1", 4_590)
-    while len(mine(queue.got, member)) < 2:
+    while len(mine(queue.got, member)) < 3 or not any(each["detail-type"] == "notice.given" for each in queue.got):
         queue.wait_for(len(queue.got) + 1)
     before = len(queue.got)
 
     done = regulars(running, "--from", "2020-01-01T00:00:00Z", "--account", member)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith("2 events sent, of 1 account that were looked at.\n")
-    queue.wait_for(before + 2)
+    assert done.stdout.endswith("4 events sent, of 1 account that were looked at.\n")
+    queue.wait_for(before + 4)
     # `mine` compares what comes twice.
-    assert [each["type"] for each in mine(queue.got, member)] == ["member.enrolled", "purchase.recorded"]
+    assert [each["type"] for each in mine(queue.got, member)] == [
+        "member.enrolled",
+        "bonus.granted",
+        "purchase.recorded",
+    ]
 
 
 def test_everything_is_published_again_by_one_command(running: Running, stack: Stack, queue: Queue) -> None:

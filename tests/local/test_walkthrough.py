@@ -127,7 +127,7 @@ def test_a_body_over_the_limit_is_413_and_nothing_happens(stack: Stack, member: 
     assert response.json()["errors"][0]["extensions"]["code"] == "BODY_TOO_LARGE"
     look = "query ($by: MemberByInput!) { member(by: $by) { entries { edges { node { __typename } } } } }"
     entries = answer(stack, "partner", look, by={"externalId": member})["member"]["entries"]["edges"]
-    assert [edge["node"]["__typename"] for edge in entries] == ["EnrollmentEntry"]
+    assert [edge["node"]["__typename"] for edge in entries] == ["BonusEntry", "EnrollmentEntry"]
 
 
 def test_the_clock_of_the_readme_turns_and_members_are_told(running: Running, stack: Stack) -> None:
