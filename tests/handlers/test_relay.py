@@ -678,7 +678,7 @@ def test_the_notices_of_a_record_are_given_once_whoever_comes_by_it(store: Memor
         notices.tell(store, record, terms)
 
     for _ in range(2):
-        relay = Announcer(store, Bus(Events(), "bus", pause=[].append), Logger("relay"), tell)
+        relay = Announcer(store, Bus(Events(), "bus", pause=lambda _seconds: None), Logger("relay"), tell)
         assert relay.announce(stream_of(store), seconds_left=SECONDS) == {"batchItemFailures": []}
 
     assert [each.moment for each in store.notices("DEE", limit=10)] == ["welcome"]
@@ -693,7 +693,7 @@ def test_a_record_whose_notices_could_not_be_given_comes_again_and_others_of_its
         if (record.account, record.seq) == ("ADA", 2):
             raise OutcomeUnknown("The store did not answer.")
 
-    relay = Announcer(store, Bus(events, "bus", pause=[].append), Logger("relay"), tell)
+    relay = Announcer(store, Bus(events, "bus", pause=lambda _seconds: None), Logger("relay"), tell)
     failed = relay.announce(changes, seconds_left=SECONDS)
 
     places = {
