@@ -17,7 +17,7 @@ from bench.counting import Calls
 from bench.environments import Environment, environment
 from bench.report import Figure, Section
 from bench.stage import Stage
-from domain import holds, ledger
+from domain import holds, visits
 from domain.accounts import State
 from domain.entries import Record
 from domain.members import Lookup
@@ -194,7 +194,7 @@ def measure(on: Stage) -> list[Section]:
         asking = Asking(counted)
         for asked in _operations(asking, store, on, now):
             _add(section, asked, asking.call(asked.event, asked.refused))
-    _add(section, Asked("ledger.tick", {}, 2, 1), _tick(on, now))
+    _add(section, Asked("visits.visit", {}, 2, 1), _tick(on, now))
     kinds = _kinds(on.client)
     for item in kinds.values():
         _check_units(on.client, item)
@@ -384,7 +384,7 @@ def _tick(on: Stage, now: datetime) -> list[dict[str, Any]]:
     counted = stage.on_engine(on.engine)
     calls = Calls(counted.connection.client)
     store = Table(counted.connection, TABLE, pepper=stage.SECRET.encode(), shards=stage.SHARDS)
-    assert ledger.tick(store, LATE, now=now, program=on.program) is not None
+    assert visits.visit(store, on.program, LATE, now=now, telling=False).counts
     return calls.take()
 
 

@@ -278,10 +278,10 @@ def run(
         return job
     work = _Work(clocks, agenda_, store, program, job, wall, has_time)
     try:
-        work.save(status=JobStatus.RUNNING)
+        work.save(JobStatus.RUNNING)
         for instant in stops(program, job.reached_at, job.ends_at):
             work.stop(instant)
-        work.save(status=JobStatus.DONE)
+        work.save(JobStatus.DONE)
     except _OutOfTime:
         work.save()
     except Contended:
@@ -320,11 +320,9 @@ class _Work:
             # Another program may look at other days.
             self.job = replace(self.job, program=self.program.version, partitions=0, after="")
 
-    def save(self, **changes: object) -> None:
+    def save(self, status: JobStatus = JobStatus.RUNNING) -> None:
         """Writes down how far it is. Raises `Contended` when another run has done so since."""
-        self.job = self.clocks.save(
-            replace(self.job, counts=dict(self.counts), beat_at=self.wall(), **changes)  # type: ignore[arg-type]
-        )
+        self.job = self.clocks.save(replace(self.job, status=status, counts=dict(self.counts), beat_at=self.wall()))
 
     def stop(self, instant: datetime) -> None:
         """What the schedules would have done at an instant."""
@@ -362,15 +360,15 @@ class _Work:
             for account in self.agenda.accounts(partition, after=self.job.after):
                 visited = agenda.visit(self.store, self.program, account, round_, now=instant)
                 self.counts.update(visited.counts)
-                self._done(after=account)
-            self._done(partitions=done, after="")
+                self._done(self.job.partitions, after=account)
+            self._done(done)
         if read:
             self.agenda.move_mark(round_, today)
             self.job = replace(self.job, partitions=0)
 
-    def _done(self, **place: object) -> None:
+    def _done(self, partitions: int, *, after: str = "") -> None:
         """Notes where it is, and goes on if there is time."""
-        self.job = replace(self.job, **place)  # type: ignore[arg-type]
+        self.job = replace(self.job, partitions=partitions, after=after)
         self._tell()
         self._require_time()
 

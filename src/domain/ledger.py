@@ -220,34 +220,14 @@ def write(store: Store, booking: Booking, program: Program) -> None:
     except (EndTaken, LookupTaken, ReturnTaken) as taken:
         raise Contended from taken
     for record in (booking.record, *records):
-        told(store, record, program)
+        tell(store, record, program)
 
 
-def told(store: Store, record: Record, program: Program, *, profile: "Profile | None" = None) -> None:
+def tell(store: Store, record: Record, program: Program, *, profile: "Profile | None" = None) -> None:
     """Tells a member what a record that was just written brought them. What the store does not take now, whoever reads the record
     off the stream gives: the operation has happened."""
     with suppress(OutcomeUnknown, Contended):
         notices.tell(store, record, program, profile=profile)
-
-
-def tick(store: Store, account: str, *, now: datetime, program: Program) -> Record | None:
-    """Books what time has done to an account by `now`; None when there is nothing to book. One write, without a claim: what
-    time does follows from the account itself, so any number of ticks, late, early or at once, book it once."""
-    for attempt in range(limits.COMMIT_ATTEMPTS_MAX):
-        head = store.head(account, strong=True)
-        if head is None:
-            return None
-        record = current(head, now, program)
-        if not record.entries:
-            return None
-        try:
-            store.note_due(account, sorted(consequences.due(head.state, record.state, record.state, program)))
-            store.append(record)
-        except Contended:
-            store.pause(attempt)
-            continue
-        return record
-    raise _unknown()
 
 
 def known_head(store: Store, account: str, *, strong: bool = False) -> Record:

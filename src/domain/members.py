@@ -160,7 +160,7 @@ def enroll(
         except Contended:
             store.pause(attempt)
             continue
-        ledger.told(store, opening.record, program, profile=profile)
+        ledger.tell(store, opening.record, program, profile=profile)
         return Enrolled(account, replayed=False)
     raise OutcomeUnknown("The store is too busy; whether this happened is unknown. Retry with the same key.")
 

@@ -5,7 +5,6 @@ bus for sure: a call that was accepted in part cannot turn them round. An event 
 is there for the first time, all before it are.
 """
 
-import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,8 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-import botocore.session
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from domain import limits
@@ -110,15 +107,6 @@ class Bus:
             # No answer, so nobody knows: sent again, it is the same event.
             return ["ServiceUnavailable"] * len(entries)
         return [result.get("ErrorCode") for result in answer["Entries"]]
-
-
-def connect(**client_arguments: Any) -> Any:
-    """A client of EventBridge where the environment, or the arguments, say."""
-    # Lambda sets both; people set one or the other, and the client looks at the second only.
-    client_arguments.setdefault("region_name", os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"))
-    session = botocore.session.get_session()
-    config = Config(connect_timeout=1, read_timeout=5, retries={"total_max_attempts": 3, "mode": "standard"})
-    return session.create_client("events", config=config, **client_arguments)
 
 
 def size_of(entry: dict[str, Any]) -> int:

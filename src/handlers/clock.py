@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from domain.refusals import Refusal
+from handlers.client import Client, Rejected, Unanswered
 from handlers.local.commands import HomeOption
 from handlers.local.home import TOOLS, Home, LocalStackError
 from handlers.local.people import Role
 from handlers.local.stack import published
-from handlers.replay.client import Client, Rejected, Unanswered
 from schema.clock import duration_from
 
 EXIT_WRONG = 1

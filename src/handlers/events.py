@@ -18,7 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from domain import announcements, limits
 from domain.announcements import Event
 from domain.refusals import OutcomeUnknown
-from handlers.bus import Bus, connect
+from handlers import clients
+from handlers.bus import Bus
 from handlers.ledger import EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_WRONG, account_of, place_of
 from handlers.local.commands import HomeOption
 from handlers.local.home import TOOLS
@@ -80,7 +81,11 @@ def republish(
     if name is None and not dry_run:
         _stop("Name the stack's bus (--bus or REGULARS_EVENT_BUS).")
     arguments = place.stack.client_arguments if place.stack else {}
-    run = _Run(Logs(place.connection, place.table), None if dry_run else Bus(connect(**arguments), name or ""), window)
+    run = _Run(
+        Logs(place.connection, place.table),
+        None if dry_run else Bus(clients.connect("events", **arguments), name or ""),
+        window,
+    )
     teller = _Teller()
     try:
         with teller.progress:

@@ -1,16 +1,14 @@
 """One SQS queue, to send to. Reading from it is the platform's business."""
 
-import os
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 
-import botocore.session
-from botocore.config import Config
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from domain import limits
+from handlers import clients
 
 # Full jitter between calls for what a call has left.
 _PAUSE_FIRST_S = 0.1
@@ -27,9 +25,15 @@ class Queue:
         self, url: str, *, client: Callable[[], Any] | None = None, pause: Callable[[float], None] = time.sleep
     ) -> None:
         self._url = url
-        self._make = client or connect
+        self._make = client or (lambda: clients.connect("sqs"))
         self._made: Any = None
-        self._pause = pause
+        self._retrying = Retrying(
+            stop=stop_after_attempt(limits.MESSAGE_CALLS_MAX),
+            wait=wait_random_exponential(multiplier=_PAUSE_FIRST_S),
+            retry=retry_if_exception_type(NotSent),
+            sleep=pause,
+            reraise=True,
+        )
 
     def send(self, bodies: Iterable[str], *, delay: timedelta = timedelta()) -> None:
         """Sends every message, ten a call, and returns when the queue has them all. Raises `NotSent`."""
@@ -45,22 +49,17 @@ class Queue:
             )
 
     def _send(self, entries: list[dict[str, Any]]) -> None:
-        for attempt in range(limits.MESSAGE_CALLS_MAX):
-            answer = self._made.send_message_batch(QueueUrl=self._url, Entries=entries)
+        waiting = {entry["Id"]: entry for entry in entries}
+
+        def call() -> None:
+            answer = self._made.send_message_batch(QueueUrl=self._url, Entries=list(waiting.values()))
             failed = {failure["Id"]: failure["Code"] for failure in answer.get("Failed", [])}
-            entries = [entry for entry in entries if entry["Id"] in failed]
-            if not entries:
-                return
-            self._pause(random.uniform(0, _PAUSE_FIRST_S * 2**attempt))  # noqa: S311 (spreading, not secrecy)
-        raise NotSent(", ".join(sorted(set(failed.values()))))
+            for number in waiting.keys() - failed.keys():
+                del waiting[number]
+            if waiting:
+                raise NotSent(", ".join(sorted(set(failed.values()))))
 
-
-def connect() -> Any:
-    """A client of SQS where the environment says."""
-    # Lambda sets both; people set one or the other, and the client looks at the second only.
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    config = Config(connect_timeout=1, read_timeout=5, retries={"total_max_attempts": 4, "mode": "standard"})
-    return botocore.session.get_session().create_client("sqs", region_name=region, config=config)
+        self._retrying(call)
 
 
 def _batches(bodies: Iterable[str]) -> Iterator[list[str]]:

@@ -12,7 +12,6 @@ from functools import cache
 
 from hypothesis import strategies as st
 
-from domain import ledger
 from domain.entries import BasketLine
 from domain.ledger import Outcome
 from domain.programs import Program
@@ -36,6 +35,7 @@ from tests.domain.world import (
     program,
     redeem,
     release,
+    tick,
     unblock,
     unmerge,
     update,
@@ -214,7 +214,7 @@ class _Stage:
             case "close" if points > 40:
                 close(store, who, now, key=key)
             case "tick":
-                ledger.tick(store, who.upper(), now=now, program=step.program)
+                tick(store, who.upper(), now=now, program=step.program)
             case "again" if self.receipts:
                 # Whoever does not hear an answer asks again, a while later.
                 buy(store, who, points * 100, now, receipt=self.receipts[-1], program=step.program)

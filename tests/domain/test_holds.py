@@ -53,6 +53,7 @@ from tests.domain.world import (
     refuses,
     release,
     search,
+    tick,
     unchanged,
 )
 
@@ -375,12 +376,12 @@ def test_a_lapsed_hold_is_in_the_history_before_anybody_has_booked_it(store: Mem
 def test_a_tick_books_what_lapsed_once(store: Memory) -> None:
     hold(store, "ada", 30, NOW, key="h")
 
-    assert ledger.tick(store, "ADA", now=LAPSED - timedelta(milliseconds=1), program=PROGRAM) is None
-    booked = ledger.tick(store, "ADA", now=LAPSED + timedelta(hours=9), program=PROGRAM)
+    assert tick(store, "ADA", now=LAPSED - timedelta(milliseconds=1), program=PROGRAM) is None
+    booked = tick(store, "ADA", now=LAPSED + timedelta(hours=9), program=PROGRAM)
     assert booked is not None
     assert [(entry.kind, entry.at) for entry in booked.entries] == [(EntryKind.LAPSE, LAPSED)]
     with unchanged(store):
-        assert ledger.tick(store, "ADA", now=LAPSED + timedelta(hours=10), program=PROGRAM) is None
+        assert tick(store, "ADA", now=LAPSED + timedelta(hours=10), program=PROGRAM) is None
 
 
 def test_held_points_that_go_back_pay_what_is_owed_first(store: Memory) -> None:
@@ -666,7 +667,7 @@ def test_a_hold_that_lapses_while_it_is_captured_ends_once(attempt: int) -> None
         [
             *(lambda key=f"{attempt} c{number}": capture(store, held, early, key=key) for number in range(10)),
             *(lambda key=f"l{number}": capture(store, held, late, key=key) for number in range(10)),
-            *(lambda: ledger.tick(store, "ADA", now=late, program=PROGRAM) for _ in range(10)),
+            *(lambda: tick(store, "ADA", now=late, program=PROGRAM) for _ in range(10)),
             *(lambda key=f"b{number}": adjust(store, "ada", 1, late, key=key) for number in range(10)),
         ]
     )
@@ -798,7 +799,7 @@ def test_what_was_held_is_captured_returned_or_lapsed(steps: list[tuple[str, int
                 case "redeem":
                     redeem(store, "ada", "cookie", now, key=key)
                 case "tick":
-                    ledger.tick(store, "ADA", now=now, program=PROGRAM)
+                    tick(store, "ADA", now=now, program=PROGRAM)
                 case _:
                     ledger.current(head_of(store, "ADA"), now, PROGRAM)
         except Refusal:

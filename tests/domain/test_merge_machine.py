@@ -34,6 +34,7 @@ from tests.domain.world import (
     program,
     redeem,
     search,
+    tick,
     unmerge,
 )
 
@@ -207,7 +208,7 @@ class World:
             for call, key, first in self.sent:
                 self.send(call, key, first)
         for name in NAMES:
-            ledger.tick(self.store, head_of(self.store, name.upper()).account, now=self.now, program=PROGRAM)
+            tick(self.store, head_of(self.store, name.upper()).account, now=self.now, program=PROGRAM)
         books.check_all(self.store._logs, ZONE)
         for log in self.store._logs.values():
             books.check_due(log, self.store.due)

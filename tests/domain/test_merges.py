@@ -54,6 +54,7 @@ from tests.domain.world import (
     redeem,
     refuses,
     release,
+    tick,
     unchanged,
     unmerge,
 )
@@ -156,7 +157,7 @@ def test_a_merged_account_stands_still_though_its_tier_would_end() -> None:
     after = at("2028-03-01")
 
     assert closed.state.standing is not None
-    assert ledger.tick(store, "DUP", now=after, program=made) is None
+    assert tick(store, "DUP", now=after, program=made) is None
     assert ledger.current(closed, after, made).entries == ()
     assert ledger.survivor_of(head_of(store, "DUP")) == ("ADA", 2)
     unmerge(store, "dup", after, key="u", program=made)

@@ -37,6 +37,7 @@ from tests.domain.world import (
     program,
     search,
     set_tier,
+    tick,
     unblock,
     unmerge,
 )
@@ -927,13 +928,13 @@ def test_a_review_is_booked_once_however_many_jobs_come() -> None:
     buy(store, "ada", 100_000, at("2026-03-01"), receipt="1", program=rules)
     now = at("2029-03-01")
 
-    at_once([lambda: ledger.tick(store, "ADA", now=now, program=rules) for _ in range(8)])
+    at_once([lambda: tick(store, "ADA", now=now, program=rules) for _ in range(8)])
 
     assert [(entry.at, entry.explanation[0].rule) for entry in tier_entries(store)][1:] == [
         (at("2028-01-01 00:00"), "tier:silver:fallen"),
         (at("2029-01-01 00:00"), "tier:bronze:fallen"),
     ]
-    assert ledger.tick(store, "ADA", now=now, program=rules) is None
+    assert tick(store, "ADA", now=now, program=rules) is None
 
 
 def test_points_that_expire_with_the_day_a_tier_ends_go_first() -> None:
@@ -942,7 +943,7 @@ def test_points_that_expire_with_the_day_a_tier_ends_go_first() -> None:
     enroll(store, "ada", JOINED)
     buy(store, "ada", 60_000, at("2026-03-01"), receipt="1", program=rules)
 
-    record = ledger.tick(store, "ADA", now=at("2028-01-01 00:00"), program=rules)
+    record = tick(store, "ADA", now=at("2028-01-01 00:00"), program=rules)
 
     assert record
     assert [(entry.kind, entry.balance_after) for entry in record.entries] == [
@@ -1065,10 +1066,10 @@ def test_a_review_that_is_booked_late_early_or_often_changes_nothing(
         seen_by = [ledger.current(head_of(store, "ADA"), now, rules).state for store in (visited, alone)]
         assert replace(seen_by[0], at=now) == replace(seen_by[1], at=now)
         while jobs and jobs[0] <= now:
-            ledger.tick(visited, "ADA", now=max(jobs.pop(0), now), program=rules)
+            tick(visited, "ADA", now=max(jobs.pop(0), now), program=rules)
     end = at("2040-01-01")
     for job in jobs:
-        ledger.tick(visited, "ADA", now=max(job, head_of(visited, "ADA").state.at), program=rules)
+        tick(visited, "ADA", now=max(job, head_of(visited, "ADA").state.at), program=rules)
     booked = [ledger.current(head_of(store, "ADA"), end, rules) for store in (visited, alone)]
     assert replace(booked[0].state, at=end) == replace(booked[1].state, at=end)
     changes = [

@@ -32,6 +32,7 @@ from domain import (
     rewards,
     standing,
     transfers,
+    visits,
 )
 from domain.access import Actor, Role
 from domain.accounts import State
@@ -142,6 +143,14 @@ def enroll(
     return members.enroll(
         store, program, actor=actor, idempotency_key=f"enroll-{name}", profile=profile, account=name.upper(), now=now
     ).account
+
+
+def tick(store: Store, account: str, *, now: datetime, program: Program = PROGRAM) -> Record | None:
+    """A job comes by the account and books what time has done: the record it wrote, None when there was nothing to book."""
+    before = head_of(store, account)
+    visits.visit(store, program, account, now=now, telling=False)
+    after = head_of(store, account)
+    return after if after.seq > before.seq else None
 
 
 def buy(

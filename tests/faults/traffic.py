@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from domain import access, ledger, members, purchases
+from domain import access, members, purchases, visits
 from domain.access import Role
 from domain.entries import Basket, BasketLine, Money
 from domain.ledger import Outcome
@@ -506,7 +506,7 @@ class Traffic:
         program = self.program
 
         def call(store: Store) -> None:
-            ledger.tick(store, account, now=self._clock(), program=program)
+            visits.visit(store, program, account, now=self._clock(), telling=False)
 
         self.operations.append(Operation(f"tick {self._numbers['tick']} of {account}", call, 2))
 

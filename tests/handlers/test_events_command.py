@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from domain import announcements, ledger, limits
+from domain import announcements, limits
 from domain.entries import EntryKind
+from handlers import clients
 from handlers import events as command
 from handlers.cli import app
 from schema.nodes import to_id
 from storage.memory import Memory
 from storage.streams import Logs
 from tests.domain.test_announcements import REMINDER
-from tests.domain.world import at, buy, enroll, program
+from tests.domain.world import at, buy, enroll, program, tick
 from tests.engines import Engine
 from tests.handlers.api import Api, account_of
 from tests.handlers.test_relay import Events
@@ -41,7 +42,7 @@ def members(quiet: Api) -> dict[str, str]:
 def bus(monkeypatch: pytest.MonkeyPatch) -> Events:
     """The bus that the command finds."""
     bus = Events()
-    monkeypatch.setattr(command, "connect", lambda **_: bus)
+    monkeypatch.setattr(clients, "connect", lambda _service, **_: bus)
     # As many as this table has; empty ones are asked at 1 ms each.
     monkeypatch.setattr(limits, "SHARDS_MAX", 4)
     return bus
@@ -221,7 +222,7 @@ def test_what_a_late_job_booked_is_told_with_the_time_in_which_it_was_written() 
     short = program(expiry={"days": 3, "rounding": "day"})
     enroll(store, "ada", at("2026-03-01"))
     buy(store, "ada", 500, at("2026-03-02"), receipt="1", program=short)
-    ledger.tick(store, "ADA", now=at("2026-03-12"), program=short)
+    tick(store, "ADA", now=at("2026-03-12"), program=short)
     newest = store.head("ADA")
     assert newest is not None
     assert [entry.kind for entry in newest.entries] == [EntryKind.EXPIRY]

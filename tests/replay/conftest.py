@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from handlers.replay.client import Client
+from handlers.client import Client
 from tests.replay.tiny_program import TinyProgram, serving
 
 TIMEZONE = "Europe/Berlin"  # not where the data comes from: instants near a month's end fall into another month

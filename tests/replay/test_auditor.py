@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from handlers.client import Client
 from handlers.replay import auditor, completejourney, sending
 from handlers.replay.auditor import Audit, Difference
-from handlers.replay.client import Client
 from tests.replay.conftest import TIMEZONE
 from tests.replay.tiny_program import TinyProgram
 

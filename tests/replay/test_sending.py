@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from graphql import GraphQLError
 
+from handlers.client import ATTEMPTS_MAX, Client, Rejected, Unanswered
 from handlers.replay import completejourney, sending
-from handlers.replay.client import ATTEMPTS_MAX, Client, Rejected, Unanswered
 from handlers.replay.completejourney import Basket
 from tests.replay.tiny_program import TinyProgram
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from domain import accounts, entries, ledger, members, notices, purchases, rewards
+from domain import accounts, entries, ledger, members, notices, purchases, rewards, visits
 from domain.access import Actor
 from domain.entries import BasketLine, Claim, End, Entry, EntryKind, Key, Note, PurchaseReturn, Record
 from domain.ledger import Outcome
@@ -304,7 +304,7 @@ class Agreement(RuleBasedStateMachine):
 
     @rule(account=ACCOUNTS, chosen=CHOSEN)
     def tick(self, account: str, chosen: str) -> None:
-        self.both(lambda store: ledger.tick(store, account, now=self.now, program=PROGRAMS[chosen]))
+        self.both(lambda store: visits.visit(store, PROGRAMS[chosen], account, now=self.now, telling=False))
 
     @rule(hours=st.sampled_from([1, 12, 24, 24 * 7, 24 * 40, -1]))
     def time_passes(self, hours: int) -> None:

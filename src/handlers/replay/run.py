@@ -14,9 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
+from handlers.client import ATTEMPTS_MAX, Client, Rejected, Unanswered
 from handlers.replay import auditor, sending
 from handlers.replay import completejourney as data
-from handlers.replay.client import ATTEMPTS_MAX, Client, Rejected, Unanswered
 
 DIFFERENCES_SHOWN = 30
 EXIT_WRONG = 1  # something was refused, differs, or could not be asked

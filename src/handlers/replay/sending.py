@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from handlers.replay.client import Client, Rejected
+from handlers.client import Client, Rejected
 from handlers.replay.completejourney import CURRENCY, SOURCE, Basket
 
 CHANNEL = "store"  # the data knows no other

@@ -24,12 +24,12 @@ from pynamodb.connection import Connection
 from rich.table import Table
 
 from handlers import program
+from handlers.client import Client
 from handlers.local import stack
 from handlers.local.home import Home
 from handlers.local.people import Role
 from handlers.replay import completejourney as data
 from handlers.replay import foretold, sending
-from handlers.replay.client import Client
 from handlers.replay.foretold import Rules, Told
 from handlers.replay.run import EXIT_WRONG, Stopped, bar, console
 

@@ -1,0 +1,15 @@
+"""Clients of the services that functions talk to besides the table, which has its own (`runtime.connect`)."""
+
+import os
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+
+
+def connect(service: str, **client_arguments: Any) -> Any:
+    """A client of a service where the environment, or the arguments, say: with short time-outs, and tried again a few times."""
+    # Lambda sets both; people set one or the other, and the client looks at the second only.
+    client_arguments.setdefault("region_name", os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"))
+    config = Config(connect_timeout=1, read_timeout=5, retries={"total_max_attempts": 4, "mode": "standard"})
+    return botocore.session.get_session().create_client(service, config=config, **client_arguments)
