@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from pynamodb.connection import Connection
 from pynamodb.exceptions import VerboseClientError
 
-from domain.clock import Dial, Job, JobKnown, JobStatus
+from domain.clock import Dial, Job, JobKnown
 from domain.store import Contended
 from storage import items, keys
 from storage.items import Item
@@ -56,25 +56,25 @@ class ClockTable:
 
     def turn(self, dial: Dial, seen: Dial) -> None:
         assert dial.offset > seen.offset, "a clock is turned forward"
-        self._put({"Item": _dial_item(dial), **_if_seen(seen)})
+        self._put({"Item": items.dial_item(dial), **_if_seen(seen)})
 
     def job(self, job_id: str) -> Job | None:
         found = self._get(keys.job(job_id), keys.JOB)
-        return job_from(found) if found else None
+        return items.job_from(found) if found else None
 
     def begin(self, job: Job, dial: Dial, seen: Dial | None) -> None:
         new = {
             "ConditionExpression": "attribute_not_exists(PK)",
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
-        puts = [{"Item": job_item(job), **new}, {"Item": _dial_item(dial), **_if_seen(seen)}]
+        puts = [{"Item": items.job_item(job), **new}, {"Item": items.dial_item(dial), **_if_seen(seen)}]
         request = {"TransactItems": [{"Put": {"TableName": self._table, **put}} for put in puts]}
         try:
             self._connection.dispatch("TransactWriteItems", request)
         except VerboseClientError as error:
             reasons = _response(error).get("CancellationReasons", [])
             if reasons and reasons[0].get("Code") == "ConditionalCheckFailed":
-                raise JobKnown(job_from(reasons[0]["Item"])) from error
+                raise JobKnown(items.job_from(reasons[0]["Item"])) from error
             if reasons:
                 raise Contended from error
             raise
@@ -82,7 +82,7 @@ class ClockTable:
     def save(self, job: Job) -> Job:
         values = {":v": {"N": str(job.version)}}
         saved = replace(job, version=job.version + 1)
-        self._put({"Item": job_item(saved), "ConditionExpression": "v = :v", "ExpressionAttributeValues": values})
+        self._put({"Item": items.job_item(saved), "ConditionExpression": "v = :v", "ExpressionAttributeValues": values})
         return saved
 
     # --- requests ------------------------------------------------------------------------------------------------------
@@ -122,53 +122,3 @@ def _if_seen(seen: Dial | None) -> dict[str, Any]:
         "ExpressionAttributeNames": {"#at": "at"},
         "ExpressionAttributeValues": {":at": {"N": str(seen.offset // _MILLISECOND)}, ":j": {"S": seen.job}},
     }
-
-
-def _dial_item(dial: Dial) -> Item:
-    return items.DialRow(keys.CONFIG, keys.CLOCK, offset=dial.offset // _MILLISECOND, job=dial.job).serialize()
-
-
-def job_item(job: Job) -> Item:
-    """A job as its item."""
-    return items.JobRow(
-        keys.job(job.id),
-        keys.JOB,
-        fingerprint=job.fingerprint,
-        actor=job.actor,
-        starts_at=job.starts_at,
-        ends_at=job.ends_at,
-        reached_at=job.reached_at,
-        beat_at=job.beat_at,
-        status=job.status.value,
-        days_total=job.days_total,
-        days_done=job.days_done,
-        partitions=job.partitions,
-        after=job.after or None,
-        program=job.program,
-        counts=dict(job.counts) or None,
-        failure=job.failure,
-        version=job.version,
-    ).serialize()
-
-
-def job_from(item: Item) -> Job:
-    """The job of an item."""
-    row = items.JobRow.from_raw_data(item)
-    return Job(
-        id=row.pk.partition("#")[2],
-        fingerprint=row.fingerprint,
-        actor=row.actor,
-        starts_at=row.starts_at,
-        ends_at=row.ends_at,
-        reached_at=row.reached_at,
-        beat_at=row.beat_at,
-        status=JobStatus(row.status),
-        days_total=int(row.days_total),
-        days_done=int(row.days_done),
-        partitions=int(row.partitions),
-        after=row.after or "",
-        program=int(row.program),
-        counts=row.counts or {},
-        failure=row.failure,
-        version=int(row.version),
-    )

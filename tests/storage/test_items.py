@@ -38,6 +38,8 @@ from domain.moments import Birthday
 from domain.notices import Consent, Notice, NoticeKind
 from domain.refusals import IdempotencyKeyReused, InsufficientPoints, Refusal
 from storage import items, keys
+from storage.items.records import KINDS, STATUSES
+from storage.items.strings import ORIGIN_OF
 from storage.table import Table
 from tests.domain import world
 from tests.domain.world import ADA, PROGRAM, TILL, buy, redeem, search
@@ -318,7 +320,7 @@ def test_a_basket_comes_back_as_it_was(basket: Basket) -> None:
 
 def test_what_stands_for_what_is_for_ever() -> None:
     """Records are never rewritten: a letter of this table may be added, none may change or be used for something else."""
-    assert {letter: kind.value for kind, letter in items._KINDS.items()} == {
+    assert {letter: kind.value for kind, letter in KINDS.items()} == {
         "A": "ADJUSTMENT",
         "B": "RETURN",
         "C": "CAPTURE",
@@ -346,20 +348,20 @@ def test_what_stands_for_what_is_for_ever() -> None:
         "Y": "MERGED",
         "Z": "LAPSE",
     }
-    assert set(items._KINDS) == set(EntryKind)
-    assert {letter: status.value for status, letter in items._STATUSES.items()} == {
+    assert set(KINDS) == set(EntryKind)
+    assert {letter: status.value for status, letter in STATUSES.items()} == {
         "B": "BLOCKED",
         "C": "CLOSED",
         "M": "MERGED",
     }
     # An account that may do everything has none, as most do.
-    assert set(Status) - set(items._STATUSES) == {Status.ACTIVE}
-    assert {letter: origin.value for letter, origin in items._ORIGIN_OF.items()} == {
+    assert set(Status) - set(STATUSES) == {Status.ACTIVE}
+    assert {letter: origin.value for letter, origin in ORIGIN_OF.items()} == {
         "E": "EARNED",
         "L": "LIFETIME",
         "M": "MANUAL",
     }
-    assert set(items._ORIGIN_OF.values()) == set(Origin)
+    assert set(ORIGIN_OF.values()) == set(Origin)
     # The months that a rolling day is rounded to are written as they are.
     assert {each.name: each.value for each in Rounding} == {
         "DAY": 0,

@@ -1,0 +1,124 @@
+"""CFG, D, JOB, CLOCK: the program, the days on which accounts have something happening, and the jobs that look."""
+
+from datetime import timedelta
+
+from pynamodb.attributes import Attribute, BinaryAttribute, NumberAttribute, UnicodeAttribute
+from pynamodb.constants import STRING
+
+from domain.clock import Dial, Job, JobStatus
+from storage import keys
+from storage.items.attributes import InstantAttribute
+from storage.items.row import Item, Row
+from storage.items.strings import marks_of, marks_text
+
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class DueRow(Row):
+    """D: an account has something happening on a day."""
+
+    ttl = NumberAttribute(attr_name="ttl")
+
+
+class ProgramRow(Row):
+    """CFG: one published version of the program, as a JSON document."""
+
+    document = UnicodeAttribute(attr_name="doc")
+    # On the first version alone, and only of a stack whose clock may be turned.
+    sandbox = NumberAttribute(attr_name="sb", null=True)
+
+
+class MarkRow(Row):
+    """JOB: up to which day a round of the scheduled jobs is planned."""
+
+    day = NumberAttribute(attr_name="d")
+
+
+class DialRow(Row):
+    """CLOCK: how many milliseconds a sandbox's clock is ahead of the wall, and the job that turned it last."""
+
+    offset = NumberAttribute(attr_name="at")
+    job = UnicodeAttribute(attr_name="j")
+
+
+class CountsAttribute(Attribute[dict[str, int]]):
+    """Numbers by kind: `EXPIRY=12 MATURITY=3`."""
+
+    attr_type = STRING
+
+    def serialize(self, value: dict[str, int]) -> str:
+        return marks_text(value.items())
+
+    def deserialize(self, value: str) -> dict[str, int]:
+        return dict(marks_of(value))
+
+
+class JobRow(Row):
+    """JOB: a turn of the clock, and how far it is."""
+
+    fingerprint = BinaryAttribute(attr_name="f", legacy_encoding=False)
+    actor = UnicodeAttribute(attr_name="u")
+    starts_at = InstantAttribute(attr_name="a")
+    ends_at = InstantAttribute(attr_name="z")
+    reached_at = InstantAttribute(attr_name="r")
+    beat_at = InstantAttribute(attr_name="b")
+    status = UnicodeAttribute(attr_name="s")
+    days_total = NumberAttribute(attr_name="n")
+    days_done = NumberAttribute(attr_name="d")
+    partitions = NumberAttribute(attr_name="p")
+    after = UnicodeAttribute(attr_name="k", null=True)
+    program = NumberAttribute(attr_name="g")
+    counts = CountsAttribute(attr_name="c", null=True)
+    failure = UnicodeAttribute(attr_name="e", null=True)
+    version = NumberAttribute(attr_name="v")
+
+
+def dial_item(dial: Dial) -> Item:
+    """Where a clock stands, as its item."""
+    return DialRow(keys.CONFIG, keys.CLOCK, offset=dial.offset // _MILLISECOND, job=dial.job).serialize()
+
+
+def job_item(job: Job) -> Item:
+    """A job as its item."""
+    return JobRow(
+        keys.job(job.id),
+        keys.JOB,
+        fingerprint=job.fingerprint,
+        actor=job.actor,
+        starts_at=job.starts_at,
+        ends_at=job.ends_at,
+        reached_at=job.reached_at,
+        beat_at=job.beat_at,
+        status=job.status.value,
+        days_total=job.days_total,
+        days_done=job.days_done,
+        partitions=job.partitions,
+        after=job.after or None,
+        program=job.program,
+        counts=dict(job.counts) or None,
+        failure=job.failure,
+        version=job.version,
+    ).serialize()
+
+
+def job_from(item: Item) -> Job:
+    """The job of an item."""
+    row = JobRow.from_raw_data(item)
+    return Job(
+        id=row.pk.partition("#")[2],
+        fingerprint=row.fingerprint,
+        actor=row.actor,
+        starts_at=row.starts_at,
+        ends_at=row.ends_at,
+        reached_at=row.reached_at,
+        beat_at=row.beat_at,
+        status=JobStatus(row.status),
+        days_total=int(row.days_total),
+        days_done=int(row.days_done),
+        partitions=int(row.partitions),
+        after=row.after or "",
+        program=int(row.program),
+        counts=row.counts or {},
+        failure=row.failure,
+        version=int(row.version),
+    )
