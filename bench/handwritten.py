@@ -1,8 +1,9 @@
 """The yardstick: what one would write by hand for one program, with boto3 and nothing else.
 
 A purchase and the home screen with the same DynamoDB calls, the same items and the same answers as Regulars, and what has to
-be right about them: who may ask, input that makes no sense, points that expired meanwhile, a purchase sent twice, a cursor
-that cannot be made up. It understands two operations, no GraphQL, and knows the terms by heart. `bench.warm` asserts that
+be right about them: who may ask, input that makes no sense, points that expired meanwhile, a tier that is reached or kept, a
+purchase sent twice, a cursor that cannot be made up. It understands two operations, no GraphQL, and knows the terms by heart.
+Moments that come once in a membership it only notices: the members of the bench have had theirs. `bench.warm` asserts that
 answers and items are those of Regulars.
 """
 
@@ -42,7 +43,12 @@ TYPES = {
     "R": "RedemptionEntry",
     "A": "AdjustmentEntry",
     "X": "ExpiryEntry",
+    "T": "TierEntry",
+    "S": "BonusEntry",
 }
+# Tiers by the points of a calendar year, lowest first.
+GRACE_DAYS = 14
+LADDER = (("nest", 0), ("branch", 400), ("sky", 1_200))
 PUT_IF_NEW: dict[str, Any] = {
     "ConditionExpression": "attribute_not_exists(PK)",
     "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
@@ -142,14 +148,22 @@ def purchase(claims: dict[str, Any], sent: dict[str, Any]) -> dict[str, Any]:
 
     points = amount // 100
     key = f"{source}:{external_id}"
+    today, bought = day_of(at), day_of(millis(occurred_at))
     moved, notes = [], []
     if points:
         expires = expiry(occurred_at)
         if expires not in buckets:
-            notes.append(due_row(account, expires))
+            notes.append(expires)
         buckets[expires] = buckets.get(expires, 0) + points
         moved.append(f"{expires}{points:+d}")
     balance = sum(buckets.values())
+    marks = marks_of(head)
+    new_marks = {"purchases": marks.get("purchases", 0) + 1}
+    if min(bought, today) > marks.get("active", 0):
+        new_marks["active"] = min(bought, today)
+    marks |= new_marks
+    if marks["purchases"] == 3 or (balance >= 1_000 and "m.vip" not in marks):
+        raise BadRequest("a moment of a young membership")
     entry: dict[str, Any] = {
         "k": {"S": "P"},
         "t": {"N": str(at)},
@@ -159,6 +173,7 @@ def purchase(claims: dict[str, Any], sent: dict[str, Any]) -> dict[str, Any]:
         "o": {"N": str(millis(occurred_at))},
         "m": {"S": f"{amount}{currency}"},
         "v": {"N": "1"},
+        "mk": {"S": named(new_marks)},
         "u": {"S": f"p.{claims['client_id']}"},
     }
     if moved:
@@ -167,11 +182,38 @@ def purchase(claims: dict[str, Any], sent: dict[str, Any]) -> dict[str, Any]:
         entry["lo"] = {"S": location}
     if channel:
         entry["ch"] = {"S": channel}
+    entries.append({"M": entry})
+    counted, tier = buckets_of(head, "q"), head.get("t", {}).get("S")
+    if points:
+        period = first_month(bought)
+        entry["q"] = {"S": f"{period}:{points}"}
+        counted[period] = counted.get(period, 0) + points
+        better = risen(tier, counted, {period, first_month(today)}, today)
+        if better is not None:
+            tier, why, amount_counted = better
+            until = int(tier.split(":")[1])
+            notes.append(until)
+            entries.append(
+                {
+                    "M": {
+                        "k": {"S": "T"},
+                        "t": {"N": str(at)},
+                        "b": {"N": str(balance)},
+                        "x": {"S": f"tier:{tier.split(':')[0]}:{why}=0@{amount_counted}"},
+                        "ti": {"S": tier},
+                    }
+                }
+            )
     record: dict[str, Any] = {
         "PK": {"S": f"M#{account}"},
         "SK": {"S": f"E#{seq + 1:010d}"},
-        "e": {"L": [*entries, {"M": entry}]},
+        "e": {"L": entries},
+        "c": {"S": named(marks)},
     }
+    if counted:
+        record["q"] = {"S": " ".join(f"{month}+{held}" for month, held in sorted(counted.items()))}
+    if tier:
+        record["t"] = {"S": tier}
     if buckets:
         record["b"] = {"S": " ".join(f"{day}+{held}" for day, held in sorted(buckets.items()))}
     record["h"] = {"B": chained(record, head["h"]["B"])}
@@ -196,8 +238,8 @@ def purchase(claims: dict[str, Any], sent: dict[str, Any]) -> dict[str, Any]:
     except dynamodb.exceptions.ConditionalCheckFailedException as error:
         entry, replayed = recorded(error.response["Item"], account, fingerprint, key), True
     else:
-        for note in notes:
-            dynamodb.put_item(TableName=TABLE, Item=note)
+        for day in sorted(notes):
+            dynamodb.put_item(TableName=TABLE, Item=due_row(account, day))
         try:
             dynamodb.put_item(TableName=TABLE, Item=record, **PUT_IF_NEW)
         except dynamodb.exceptions.ConditionalCheckFailedException as error:
@@ -344,17 +386,58 @@ def catalog() -> dict[str, Any]:
 # --- both -------------------------------------------------------------------------------------------------------------
 
 
-def buckets_of(record: dict[str, Any]) -> dict[int, int]:
-    """Points by expiry day."""
-    if "b" not in record:
+def buckets_of(record: dict[str, Any], attribute: str = "b") -> dict[int, int]:
+    """Points by expiry day, or (`q`) what counts for tiers by the first month of a year."""
+    if attribute not in record:
         return {}
-    pairs = (part.split("+") for part in record["b"]["S"].split())
+    pairs = (part.split("+") for part in record[attribute]["S"].split())
     return {int(day): int(points) for day, points in pairs}
+
+
+def marks_of(record: dict[str, Any]) -> dict[str, int]:
+    """Named numbers."""
+    pairs = (part.split("=") for part in record["c"]["S"].split()) if "c" in record else ()
+    return {name: int(value) for name, value in pairs}
+
+
+def named(marks: dict[str, int]) -> str:
+    """Named numbers as a text."""
+    return " ".join(f"{name}={value}" for name, value in sorted(marks.items()))
+
+
+def risen(tier: str | None, counted: dict[int, int], periods: set[int], today: int) -> tuple[str, str, int] | None:
+    """A better tier by what counts in some years, if there is one, why it is better, and what counted for it."""
+    ranks = {name: rank for rank, (name, _) in enumerate(LADDER)}
+    name, until, _ = tier.split(":") if tier else (LADDER[0][0], "0", "")
+    held = ranks[name], int(until)
+    found = []
+    for period in periods:
+        amount = counted.get(period, 0)
+        rank = max(rank for rank, (_, threshold) in enumerate(LADDER) if threshold <= amount)
+        ends = date(period // 12 + 2, 1, GRACE_DAYS).toordinal() - EPOCH_ORDINAL
+        if rank and ends >= today:
+            found.append((rank, ends, amount))
+    if not found or max(found)[:2] <= held:
+        return None
+    rank, ends, amount = max(found)
+    if rank > held[0]:
+        raise BadRequest("a moment of a young membership")
+    return f"{LADDER[rank][0]}:{ends}:E", "kept", amount
+
+
+def day_of(at: int) -> int:
+    """The day of an instant, counted from 1970."""
+    return (EPOCH + at * MILLISECOND).astimezone(ZONE).toordinal() - EPOCH_ORDINAL
+
+
+def first_month(day: int) -> int:
+    """The first month of a day's year, counted from the year 0."""
+    return date.fromordinal(day + EPOCH_ORDINAL).year * 12
 
 
 def expire(buckets: dict[int, int], at: int) -> list[dict[str, Any]]:
     """Takes out of the buckets what has expired by `at`; the entries that say so, oldest first."""
-    today = (EPOCH + at * MILLISECOND).astimezone(ZONE).toordinal() - EPOCH_ORDINAL
+    today = day_of(at)
     entries = []
     for day in [day for day in buckets if day < today]:
         points = buckets.pop(day)

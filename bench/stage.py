@@ -210,7 +210,7 @@ def member_of_a_year(program: Program, *, account: str, external_id: str, now: d
             source="seed",
             external_id=f"{account}-{number}",
             member=member,
-            basket=Basket(at, Money(4_250 + 310 * number, "USD"), "harbor", "store", ()),
+            basket=Basket(at, Money(17_000 + 1_240 * number, "USD"), "harbor", "store", ()),
             now=at,
         )
     rewards.redeem(
