@@ -242,7 +242,8 @@ def _operations(asking: Asking, store: Table, on: Stage, now: datetime) -> Itera
 
     # --- joining, earning, giving back ---------------------------------------------------------------------------------
     contacts = {"externalId": "bench-new", "email": "new@example.com", "phone": "+15550100100", "name": "Grace Hopper"}
-    yield Asked("enroll, three contacts", till(ENROLL, "Enroll", idempotencyKey="e-1", **contacts), 2, 14)
+    # With the days of the anniversary and of a silence that may come, and a welcome to read.
+    yield Asked("enroll, three contacts", till(ENROLL, "Enroll", idempotencyKey="e-1", **contacts), 2 + 3, 14 + 3)
     basket = stage.real_baskets(8)[0]
 
     def purchase(number: int, *, days_ago: int) -> Event:
@@ -312,10 +313,10 @@ def _operations(asking: Asking, store: Table, on: Stage, now: datetime) -> Itera
     days = len(twins.state.buckets)
     merge = {"duplicate": twin, "survivor": other, "reason": "SAME_PERSON"}
     yield Asked("merge, the same expiry days", manager(MERGE, "Merge", idempotencyKey="m-1", **merge), 7, 5)
-    # Every day of the account that is emptied and filled again is noted again.
+    # Every day of the account that is emptied and filled again is noted again. Who has a tier: what it was before is read.
     unmerge = {"duplicate": twin, "reason": "MISTAKE"}
     name = f"undo a merge, {days} expiry days"
-    yield Asked(name, manager(UNMERGE, "Unmerge", idempotencyKey="m-2", **unmerge), 9 + days, 5 + days)
+    yield Asked(name, manager(UNMERGE, "Unmerge", idempotencyKey="m-2", **unmerge), 10 + days, 5 + days)
 
     # --- staff ---------------------------------------------------------------------------------------------------------
     adjust = {"member": member, "points": 30, "reason": "GOODWILL"}
