@@ -66,7 +66,7 @@ def measure(program: Program, *, quick: bool) -> list[Section]:
 def _cases(program: Program, now: datetime, buckets: int) -> Mapping[str, Case]:
     today, yesterday = stage.day_of(now), now - timedelta(days=1)
     first = today + 40
-    full = State(yesterday, {first + 31 * each: 100_000 for each in range(buckets)})
+    full = stage.long_a_member(State(yesterday, {first + 31 * each: 100_000 for each in range(buckets)}))
     held = accounts.fold(full, accounts.hold(full, 1, 500), at=yesterday, lapses_at=now + timedelta(hours=1))
     lapsing = accounts.fold(full, accounts.hold(full, 1, 500), at=yesterday, lapses_at=now - timedelta(hours=1))
     owing = replace(full, debt=300)

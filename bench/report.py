@@ -58,7 +58,7 @@ _MARKS = {"ok": "[green]✓[/]", "noise": "[yellow]~[/]", "missed": "[red]✗[/]
 def console() -> Console:
     """The terminal; where there is none, as wide as the widest table."""
     found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=130)
+    return found if found.is_terminal else Console(highlight=False, width=160)
 
 
 def show(console: Console, section: Section) -> None:
@@ -69,7 +69,7 @@ def show(console: Console, section: Section) -> None:
     for number, column in enumerate(section.columns):
         table.add_column(column, justify="right" if number else "left", style="" if number else "cyan", no_wrap=True)
     if with_targets:
-        table.add_column("target", justify="left", no_wrap=True)
+        table.add_column("target", justify="left")
         table.add_column("", no_wrap=True)
     for cells, checked in section.rows:
         shown = [*cells, *[""] * (len(section.columns) - len(cells))]

@@ -572,6 +572,24 @@ def test_a_busy_entry_has_at_most_600_bytes() -> None:
     assert item_bytes(items.record_item(record)) <= 600
 
 
+def of_a_regular(record: Record) -> Record:
+    """The record of somebody with a tier, two years that count for it, and six marks."""
+    marks = {"active": 20_778, "joined": 20_422, "m.third-purchase": 1, "m.tier-up": 2, "m.welcome": 1, "purchases": 140}
+    (entry,) = record.entries
+    entry = replace(entry, qualifies=((24_312, 42),), marks=(("active", 20_778), ("purchases", 140)))
+    standing = Standing("branch", 21_197, Origin.EARNED)
+    state = replace(record.state, standing=standing, qualifying={24_300: 1_242, 24_312: 1_593}, marks=marks)
+    return replace(record, entries=(entry,), state=state)
+
+
+def test_a_purchase_of_a_regular_with_a_tier_has_at_most_460_bytes() -> None:
+    record = purchase_entry(
+        4_217, held=monthly(6, 180), key=Key("till-7", RECEIPT), label="harbor", actor="p.3k2l1m0n9b8v7c6x5z4a"
+    )
+
+    assert item_bytes(items.record_item(of_a_regular(record))) <= 460
+
+
 def test_the_worst_purchase_of_the_default_terms_is_one_write_unit() -> None:
     # As many buckets as the terms can make, amounts and texts as long as they may be; keys and labels in ASCII.
     record = purchase_entry(
