@@ -71,8 +71,8 @@ class JobStatus(Enum):
 class Job:
     """A turn of the clock from `starts_at` to `ends_at` (program's time), done up to `reached_at`.
 
-    `partitions` are those that are done of the round it is in, as version `program` of the program has them, and `after` is the
-    last account that is done of the next one. `counts` is what was booked, by kind, as far as a run lived to write it down.
+    `partitions` are those that are done of the list that it is reading, and `after` is the last account that is done of the next
+    one; `reading` tells that list from every other, so that a place is never taken for one in another round or day. `counts` is what was booked, by kind, as far as a run lived to write it down.
     `beat_at` is when it was last written, on the wall; `version` counts how often.
     """
 
@@ -88,7 +88,7 @@ class Job:
     days_done: int = 0
     partitions: int = 0
     after: str = ""
-    program: int = 0
+    reading: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     failure: str | None = None
     version: int = 1
@@ -316,9 +316,6 @@ class _Work:
 
     def __post_init__(self) -> None:
         self.counts = Counter(self.job.counts)
-        if self.job.program != self.program.version:
-            # Another program may look at other days.
-            self.job = replace(self.job, program=self.program.version, partitions=0, after="")
 
     def save(self, status: JobStatus = JobStatus.RUNNING) -> None:
         """Writes down how far it is. Raises `Contended` when another run has done so since."""
@@ -354,6 +351,12 @@ class _Work:
         today = days.day_of(instant, self.program.zone)
         mark = self.agenda.mark(round_)
         read = agenda.partitions(self.program, round_, mark=mark, today=today, shards=self.agenda.shards)
+        if not read:
+            return
+        # What the list follows from. The place that was written down last may be one in an earlier list.
+        reading = f"{self.program.version} {round_.value} {mark} {today}"
+        if reading != self.job.reading:
+            self.job = replace(self.job, reading=reading, partitions=0, after="")
         for done, partition in enumerate(read, start=1):
             if done <= self.job.partitions:
                 continue
@@ -362,9 +365,7 @@ class _Work:
                 self.counts.update(visited.counts)
                 self._done(self.job.partitions, after=account)
             self._done(done)
-        if read:
-            self.agenda.move_mark(round_, today)
-            self.job = replace(self.job, partitions=0)
+        self.agenda.move_mark(round_, today)
 
     def _done(self, partitions: int, *, after: str = "") -> None:
         """Notes where it is, and goes on if there is time."""

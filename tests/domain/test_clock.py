@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -390,7 +390,9 @@ def with_two_members() -> Sandbox:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before the call", "after the call"])
-def test_a_run_killed_at_any_call_and_run_again_ends_in_the_same_state(after: bool) -> None:
+@pytest.mark.parametrize("pace", [timedelta(), timedelta(milliseconds=70), timedelta(seconds=1)], ids=str)
+def test_a_run_killed_at_any_call_and_run_again_ends_in_the_same_state(after: bool, pace: timedelta) -> None:
+    """`pace` is how much time goes by at each look at the wall: what was written down last is of another round, or day."""
     whole = with_two_members()
     whole.turn(by=relativedelta(days=5))
     at_call = 0
@@ -400,11 +402,16 @@ def test_a_run_killed_at_any_call_and_run_again_ends_in_the_same_state(after: bo
         sandbox = with_two_members()
         job = sandbox.advance(by=relativedelta(days=5)).job
         deaths = [at_call]
+
+        def look(sandbox: Sandbox = sandbox) -> datetime:
+            sandbox.wall += pace
+            return sandbox.look()
+
         clocks, rows, store = (
             Kills(each, deaths, after=after) for each in (sandbox.clocks, sandbox.rows, sandbox.store)
         )
         try:
-            clock.run(clocks, rows, store, BRIEF, job.id, wall=sandbox.look)
+            clock.run(clocks, rows, store, BRIEF, job.id, wall=look)
         except Killed:
             pass
         else:
@@ -467,13 +474,26 @@ def test_a_day_that_no_run_can_do_alone_is_done_by_several(sandbox: Sandbox) -> 
 
 
 def test_another_program_begins_the_day_anew(sandbox: Sandbox) -> None:
-    """The partitions that were counted are those of the program before."""
-    job = sandbox.advance(by=MONTH).job
-    sandbox.clocks.save(replace(job, program=SHORT.version, partitions=3))
-    sandbox.terms = replace(SHORT, version=SHORT.version + 1)
-    sandbox.member()
+    """It may look at other days: a place among those of the program before says nothing."""
+    for number in range(30):
+        sandbox.member(f"m{number:02}")
+    whole = Sandbox()
+    for number in range(30):
+        whole.member(f"m{number:02}")
+    whole.turn(by=MONTH)
+    job: Job | None = sandbox.advance(by=MONTH).job
 
-    assert sandbox.run(job).counts == {"MATURITY": 1, "EXPIRY": 1}  # type: ignore[union-attr]
+    for run in count():
+        assert job is not None
+        assert run < 400
+        budget = iter([True] * 60)
+        sandbox.terms = replace(SHORT, version=SHORT.version + run // 10)
+        job = sandbox.run(job, has_time=lambda budget=budget: next(budget, False))  # type: ignore[misc]
+        if job is not None and job.is_over:
+            break
+
+    assert {state.balance for _, state in sandbox.state().values()} == {0}
+    assert sandbox.state() == whole.state()
 
 
 def test_of_two_runs_at_once_one_ends_and_the_other_finishes(sandbox: Sandbox) -> None:

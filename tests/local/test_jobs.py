@@ -1,6 +1,9 @@
 """Schedules, queues and the clock on a deployed stack of this file's own: real schedules and queues, over HTTP."""
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -245,6 +248,90 @@ def test_an_altered_message_goes_to_the_queue_of_failures_and_its_neighbours_are
     (failed,) = sqs.receive_message(QueueUrl=stack.outputs["VisitFailuresUrl"])["Messages"]
     assert failed["Body"] == bodies[0]
     sqs.delete_message(QueueUrl=stack.outputs["VisitFailuresUrl"], ReceiptHandle=failed["ReceiptHandle"])
+
+
+# --- kill -9 half-way ---------------------------------------------------------------------------------------------------
+
+CROWD = 60
+
+
+@pytest.fixture
+def crowd(stack: Stack) -> Iterator[set[str]]:
+    """The accounts of many members whose points end in ten days. A message of whoever is killed comes again soon, and not as
+    late as deployed, where a function that still works on it has the time it may take."""
+    names = [f"crowd-{uuid4()}" for _ in range(CROWD)]
+    for name in names:
+        member(stack, name)
+    queues = [stack.outputs[name] for name in ("VisitQueueUrl", "ClockQueueUrl")]
+    sqs = stack.client("sqs")
+    kept = [
+        sqs.get_queue_attributes(QueueUrl=each, AttributeNames=["VisibilityTimeout"])["Attributes"] for each in queues
+    ]
+    for each in queues:
+        sqs.set_queue_attributes(QueueUrl=each, Attributes={"VisibilityTimeout": "15"})
+    yield {account(stack, name) for name in names}
+    for each, attributes in zip(queues, kept, strict=True):
+        sqs.set_queue_attributes(QueueUrl=each, Attributes=attributes)
+
+
+def expiries(stack: Stack, accounts: set[str]) -> dict[str, int]:
+    """How many expiries each account has on the table; those without are left out."""
+    found: dict[str, int] = {}
+    for page in stack.client("dynamodb").get_paginator("scan").paginate(TableName=stack.table):
+        for item in page["Items"]:
+            name = item["PK"]["S"].removeprefix("M#")
+            if name in accounts and item["SK"]["S"].startswith("E#"):
+                booked = sum(entry["M"]["k"]["S"] == "X" for entry in item["e"]["L"])
+                if booked:
+                    found[name] = found.get(name, 0) + booked
+    return found
+
+
+def kill_the_workers(stack: Stack) -> int:
+    """kill -9 of every function that runs, in the middle of whatever it does; how many there were."""
+    listed = subprocess.run(
+        ["ps", "--ppid", str(stack.process), "-o", "pid="], capture_output=True, text=True, check=False
+    )
+    workers = [int(line) for line in listed.stdout.split()]
+    for worker in workers:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
+    return len(workers)
+
+
+def test_a_visitor_that_is_killed_half_way_leaves_the_rest_to_the_next(stack: Stack, crowd: set[str]) -> None:
+    ends = days.end_of(days.day_of(now(stack), ZONE) + 10, ZONE)
+    advanced(stack, to=(ends - timedelta(seconds=4)).isoformat())
+    assert expiries(stack, crowd) == {}
+    until(lambda: now(stack) > ends)
+
+    scheduled_now(stack)
+    until(lambda: expiries(stack, crowd))
+    assert kill_the_workers(stack)
+
+    assert 0 < len(expiries(stack, crowd)) < CROWD, "it was not killed half-way"
+    until(lambda: len(expiries(stack, crowd)) == CROWD)
+    until(lambda: waiting(stack, "VisitQueueUrl") == 0)
+    assert set(expiries(stack, crowd).values()) == {1}
+    assert waiting(stack, "VisitFailuresUrl") == 0
+
+
+def test_a_clock_whose_worker_is_killed_half_way_is_turned_to_its_end(stack: Stack, crowd: set[str]) -> None:
+    payload = ask(stack, "staff", ADVANCE, i={"idempotencyKey": str(uuid4()), "advance": {"by": "P12D"}})
+    until(lambda: expiries(stack, crowd))
+    assert kill_the_workers(stack)
+
+    assert 0 < len(expiries(stack, crowd)) < CROWD, "it was not killed half-way"
+
+    def over() -> dict[str, Any] | None:
+        job: dict[str, Any] = ask(stack, "staff", JOB, id=payload["clockAdvance"]["job"]["id"])["job"]
+        return job if job["status"] in ("DONE", "FAILED") else None
+
+    job = until(over)
+    assert (job["status"], job["daysDone"]) == ("DONE", job["daysTotal"])
+    assert len(expiries(stack, crowd)) == CROWD
+    assert set(expiries(stack, crowd).values()) == {1}
+    assert waiting(stack, "ClockFailuresUrl") == 0
 
 
 # --- the clock ----------------------------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from pynamodb.exceptions import VerboseClientError
 from domain import limits, programs
 from domain.clock import Clocks, Dial, Job, JobKnown, JobStatus, NotASandbox
 from domain.store import Contended
-from storage.clock import ClockTable, job_from, job_item
+from storage.clock import ClockTable
+from storage.items import job_from, job_item
 from storage.memory import Memory, MemoryClock
 from storage.programs import Programs
 from tests.domain.world import DOCUMENT, PROGRAM, at, program

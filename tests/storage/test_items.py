@@ -574,7 +574,14 @@ def test_a_busy_entry_has_at_most_600_bytes() -> None:
 
 def of_a_regular(record: Record) -> Record:
     """The record of somebody with a tier, two years that count for it, and six marks."""
-    marks = {"active": 20_778, "joined": 20_422, "m.third-purchase": 1, "m.tier-up": 2, "m.welcome": 1, "purchases": 140}
+    marks = {
+        "active": 20_778,
+        "joined": 20_422,
+        "m.third-purchase": 1,
+        "m.tier-up": 2,
+        "m.welcome": 1,
+        "purchases": 140,
+    }
     (entry,) = record.entries
     entry = replace(entry, qualifies=((24_312, 42),), marks=(("active", 20_778), ("purchases", 140)))
     standing = Standing("branch", 21_197, Origin.EARNED)

@@ -67,7 +67,7 @@ class JobRow(Row):
     days_done = NumberAttribute(attr_name="d")
     partitions = NumberAttribute(attr_name="p")
     after = UnicodeAttribute(attr_name="k", null=True)
-    program = NumberAttribute(attr_name="g")
+    reading = UnicodeAttribute(attr_name="g", null=True)
     counts = CountsAttribute(attr_name="c", null=True)
     failure = UnicodeAttribute(attr_name="e", null=True)
     version = NumberAttribute(attr_name="v")
@@ -94,7 +94,7 @@ def job_item(job: Job) -> Item:
         days_done=job.days_done,
         partitions=job.partitions,
         after=job.after or None,
-        program=job.program,
+        reading=job.reading or None,
         counts=dict(job.counts) or None,
         failure=job.failure,
         version=job.version,
@@ -117,7 +117,7 @@ def job_from(item: Item) -> Job:
         days_done=int(row.days_done),
         partitions=int(row.partitions),
         after=row.after or "",
-        program=int(row.program),
+        reading=row.reading or "",
         counts=row.counts or {},
         failure=row.failure,
         version=int(row.version),
