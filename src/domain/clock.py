@@ -21,7 +21,7 @@ from domain.access import Actor
 from domain.agenda import Agenda, Round
 from domain.entries import caller_key
 from domain.programs import Program
-from domain.refusals import IdempotencyKeyReused, InvalidText, Refusal, require_text
+from domain.refusals import IdempotencyKeyReused, InvalidText, OutcomeUnknown, Refusal, require_text
 from domain.store import Contended, Store
 
 _ADVANCE = ("input", "advance")
@@ -72,7 +72,9 @@ class Job:
     """A turn of the clock from `starts_at` to `ends_at` (program's time), done up to `reached_at`.
 
     `partitions` are those that are done of the list that it is reading, and `after` is the last account that is done of the next
-    one; `reading` tells that list from every other, so that a place is never taken for one in another round or day. `counts` is what was booked, by kind, as far as a run lived to write it down.
+    one; `reading` tells that list from every other, so that a place is never taken for one in another round or day. `marks` are
+    the days up to which it has made each round itself. `counts` is what was booked, by kind, as far as a run lived to write it
+    down.
     `beat_at` is when it was last written, on the wall; `version` counts how often.
     """
 
@@ -89,6 +91,7 @@ class Job:
     partitions: int = 0
     after: str = ""
     reading: str = ""
+    marks: Mapping[str, int] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     failure: str | None = None
     version: int = 1
@@ -251,6 +254,8 @@ def _busy() -> ClockBusy:
     return ClockBusy("The clock is being turned already; look at clock { job }, and try again when it is done.")
 
 
+# The kind under which a job counts accounts that it could not visit.
+NOT_VISITED = "NOT_VISITED"
 _ABANDONED = "It did not go on, and another job took its place."
 
 # --- running ----------------------------------------------------------------------------------------------------------
@@ -265,18 +270,22 @@ def run(
     *,
     wall: Callable[[], datetime],
     has_time: Callable[[], bool] = lambda: True,
+    tell: Callable[[str, Exception], None] = lambda _account, _error: None,
 ) -> Job | None:
     """Goes on with a job for as long as it `has_time`: whoever calls looks whether it `is_over`, and has it run again if not.
 
     At each instant at which the schedules would have run, the clock is set to it, then whoever is due is visited. Any number of
     runs, killed anywhere, or two at once, book the same. None when it is none of this run's business: there is no such job, or
-    another run was first to write down how far it is. Refuses `OutcomeUnknown`; nothing is lost then, and the job may be run
-    again.
+    another run was first to write down how far it is.
+
+    An account that cannot be visited holds up no other: `tell` hears of it and why, it is counted as `NOT_VISITED`, and the next
+    one is visited. Raises what went wrong with `limits.CLOCK_FAILURES_MAX` accounts in a row, which is no fault of theirs, and
+    `OutcomeUnknown`; nothing is lost then, and the job may be run again.
     """
     job = clocks.job(job_id)
     if job is None or job.is_over:
         return job
-    work = _Work(clocks, agenda_, store, program, job, wall, has_time)
+    work = _Work(clocks, agenda_, store, program, job, wall, has_time, tell)
     try:
         work.save(JobStatus.RUNNING)
         for instant in stops(program, job.reached_at, job.ends_at):
@@ -312,7 +321,10 @@ class _Work:
     job: Job
     wall: Callable[[], datetime]
     has_time: Callable[[], bool]
+    tell: Callable[[str, Exception], None]
     counts: Counter[str] = field(init=False)
+    # Accounts in a row that could not be visited. The place is not noted meanwhile: it is before the first of them.
+    failed: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         self.counts = Counter(self.job.counts)
@@ -349,7 +361,7 @@ class _Work:
 
     def _visit(self, round_: Round, instant: datetime) -> None:
         today = days.day_of(instant, self.program.zone)
-        mark = self.agenda.mark(round_)
+        mark = self._mark(round_)
         read = agenda.partitions(self.program, round_, mark=mark, today=today, shards=self.agenda.shards)
         if not read:
             return
@@ -361,15 +373,41 @@ class _Work:
             if done <= self.job.partitions:
                 continue
             for account in self.agenda.accounts(partition, after=self.job.after):
-                visited = agenda.visit(self.store, self.program, account, round_, now=instant)
-                self.counts.update(visited.counts)
+                self._visit_account(account, round_, instant)
                 self._done(self.job.partitions, after=account)
             self._done(done)
         self.agenda.move_mark(round_, today)
+        self.job = replace(self.job, marks={**self.job.marks, round_.value: today})
+
+    def _mark(self, round_: Round) -> int | None:
+        """The day up to which a round is made. What a planner has handed on since the job began does not count: by the time a
+        visitor takes it, the clock may be months on. So the job makes its first day, whoever has planned it, and every other."""
+        own = self.job.marks.get(round_.value)
+        if own is not None:
+            return own
+        planned = self.agenda.mark(round_)
+        yesterday = days.day_of(self.job.starts_at, self.program.zone) - 1
+        return None if planned is None else min(planned, yesterday)
+
+    def _visit_account(self, account: str, round_: Round, instant: datetime) -> None:
+        try:
+            visited = agenda.visit(self.store, self.program, account, round_, now=instant)
+        except OutcomeUnknown:
+            raise
+        except Exception as error:
+            self.failed += 1
+            if self.failed == limits.CLOCK_FAILURES_MAX:
+                raise
+            self.tell(account, error)
+            self.counts[NOT_VISITED] += 1
+        else:
+            self.counts.update(visited.counts)
+            self.failed = 0
 
     def _done(self, partitions: int, *, after: str = "") -> None:
         """Notes where it is, and goes on if there is time."""
-        self.job = replace(self.job, partitions=partitions, after=after)
+        if not self.failed:
+            self.job = replace(self.job, partitions=partitions, after=after)
         self._tell()
         self._require_time()
 

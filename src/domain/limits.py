@@ -154,6 +154,8 @@ JOB_SILENCE_MAX = timedelta(minutes=6)
 JOB_PROGRESS_MIN = timedelta(seconds=1)
 # Attempts to set a clock that somebody else is setting: one job at a time turns it, and few of its runs overlap.
 CLOCK_ATTEMPTS_MAX = 5
+# Accounts in a row that a job of the clock cannot visit before it is the store's fault and not theirs.
+CLOCK_FAILURES_MAX = 3
 
 # --- announcing --------------------------------------------------------------------------------------------------------
 

@@ -87,7 +87,8 @@ def set_tier(
             raise UnknownTier(f"The program has no tier {wanted!r}: its tiers are {known}.", field=("input", "tier"))
         today = days.day_of(max(now, before.state.at), program.zone)
         last = days.day_number(until) if until else 0
-        if last and last < today:
+        # 1970-01-01, which is day 0, is what some clients send for no day.
+        if until is not None and last < today:
             raise InvalidDate("The last day of the tier is over.", field=("input", "until"))
         if last > today + limits.TIER_DAYS_AHEAD_MAX:
             raise InvalidDate("For a tier of that long, leave its end out.", field=("input", "until"))

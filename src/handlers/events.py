@@ -127,17 +127,20 @@ def _window(start: str, end: str | None, late_days: int) -> Window:
     last = datetime.max.replace(tzinfo=UTC) if end is None else _instant(end, "--to")
     if last <= first:
         raise typer.BadParameter("--to has to be later than --from.")
-    return Window(first, last, first - timedelta(days=late_days))
+    # The first instant that a date can have has none before it.
+    early = max(first, datetime.min.replace(tzinfo=UTC) + timedelta(days=late_days)) - timedelta(days=late_days)
+    return Window(first, last, early)
 
 
 def _instant(text: str, option: str) -> datetime:
+    wrong = typer.BadParameter("Give an instant with its offset, such as 2026-11-20T09:00:00Z.", param_hint=option)
     try:
         instant = datetime.fromisoformat(text)
-    except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
-        raise typer.BadParameter("Give an instant with its offset, such as 2026-11-20T09:00:00Z.", param_hint=option)
-    return instant.astimezone(UTC)
+        if instant.tzinfo is None:
+            raise wrong
+        return instant.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise wrong from None
 
 
 def _pages(logs: Logs, account: str, window: Window) -> Iterator[list[Event]]:

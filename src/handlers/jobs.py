@@ -157,6 +157,9 @@ class Clockwork:
                     job_id,
                     wall=self.wall,
                     has_time=lambda: time.monotonic() < until,
+                    tell=lambda account, error: self.logger.error(
+                        "an account could not be visited", exc_info=error, extra={"account": account}
+                    ),
                 )
             except Exception as error:
                 if int(record.attributes.approximate_receive_count) >= limits.DELIVERIES_MAX:

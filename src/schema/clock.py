@@ -34,7 +34,8 @@ class JobCount:
     """One kind, and its number."""
 
     kind: str = strawberry.field(
-        description="What was done, such as `EXPIRY` or `MATURITY`: the kind of an entry or notice."
+        description="What was done, such as `EXPIRY` or `MATURITY`: the kind of an entry or notice. `NOT_VISITED` are accounts at "
+        "which something went wrong; the log says what."
     )
     count: Long = strawberry.field(description="How often.")
 
@@ -152,14 +153,22 @@ def duration_from(text: str) -> relativedelta:
     import isodate  # noqa: PLC0415
 
     wrong = InvalidDuration("by must be a duration of ISO 8601, such as P31D.", field=("input", "advance", "by"))
-    if len(text) > limits.DURATION_LENGTH_MAX:
+    # The library takes a time without a part, and a line's end.
+    if len(text) > limits.DURATION_LENGTH_MAX or not text[-1:].isalpha() or text.upper().endswith("T"):
         raise wrong
     try:
         read = isodate.parse_duration(text, as_timedelta_if_possible=False)
         years, months = int(read.years), int(read.months)
         if (years, months) != (read.years, read.months):
             raise wrong
-        return relativedelta(years=years, months=months, days=read.tdelta.days, seconds=read.tdelta.seconds)
+        time = read.tdelta
+        return relativedelta(
+            years=years,
+            months=months,
+            days=time.days,
+            seconds=time.seconds,
+            microseconds=time.microseconds // 1_000 * 1_000,  # as exact as the program's time
+        )
     except (ValueError, OverflowError, ArithmeticError):
         raise wrong from None
 

@@ -88,7 +88,7 @@ class NoticeConnection:
 class NoticesMarkReadInput:
     """Read marks to set."""
 
-    ids: list[strawberry.ID] = strawberry.field(description="Ids of the caller's own notices; 1 to 50.")
+    ids: list[strawberry.ID] = strawberry.field(description="Ids of the caller's own notices, 50 at most.")
 
 
 @strawberry.enum(description="Why nothing was marked as read.")

@@ -562,18 +562,102 @@ def test_a_job_that_nobody_began_is_none_of_ours(sandbox: Sandbox) -> None:
     assert sandbox.clocks._jobs == {}
 
 
-def test_an_account_that_cannot_be_visited_stops_the_job_and_loses_nothing(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+def failing(patch: pytest.MonkeyPatch, is_failing: Callable[[str], bool], error: Exception) -> None:
+    """Some accounts cannot be visited."""
+    visit = visits.visit
+
+    def look(store: Any, program: Any, account: str, **how: Any) -> visits.Visited:
+        if is_failing(account):
+            raise error
+        return visit(store, program, account, **how)
+
+    patch.setattr(visits, "visit", look)
+
+
+def crowded(sandbox: Sandbox) -> Sandbox:
+    for number in range(30):
+        sandbox.member(f"m{number:02}")
+    return sandbox
+
+
+def test_an_account_that_cannot_be_visited_holds_up_no_other(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = crowded(Sandbox())
+    whole.turn(by=MONTH)
+    job = crowded(sandbox).advance(by=MONTH).job
+    told: list[tuple[str, str]] = []
+    failing(monkeypatch, lambda account: account == "M07", ValueError("its basket is not JSON"))
+
+    ended = clock.run(
+        sandbox.clocks,
+        sandbox.rows,
+        sandbox.store,
+        SHORT,
+        job.id,
+        wall=sandbox.look,
+        tell=lambda account, error: told.append((account, str(error))),
+    )
+
+    assert ended is not None
+    assert ended.status is JobStatus.DONE
+    assert dict(ended.counts) == {"MATURITY": 29, "EXPIRY": 29, "NOT_VISITED": len(told)}
+    assert set(told) == {("M07", "its basket is not JSON")}
+    left, right = sandbox.state(), whole.state()
+    assert {name for name in right if left[name] != right[name]} == {"M07"}
+
+
+@pytest.mark.parametrize(
+    "error", [OutcomeUnknown("busy"), ValueError("the table is not there")], ids=["busy", "broken"]
+)
+@pytest.mark.parametrize("works", range(0, 60, 7))
+def test_a_store_that_fails_with_everybody_stops_the_run_and_loses_nothing(
+    works: int, error: Exception, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sandbox.member()
-    job = sandbox.advance(by=MONTH).job
+    """However many visits it has worked for."""
+    whole = crowded(Sandbox())
+    whole.turn(by=MONTH)
+    job = crowded(sandbox).advance(by=MONTH).job
+    visited = count()
 
     with monkeypatch.context() as patch:
-        patch.setattr(visits, "visit", lambda *_, **__: (_ for _ in ()).throw(OutcomeUnknown("busy")))
-        with pytest.raises(OutcomeUnknown):
+        failing(patch, lambda _: next(visited) >= works, error)
+        with pytest.raises(type(error)):
             sandbox.run(job)
+    ended = sandbox.run(job)
 
-    assert dict(sandbox.run(job).counts) == {"MATURITY": 1, "EXPIRY": 1}  # type: ignore[union-attr]
+    assert ended is not None
+    assert ended.status is JobStatus.DONE
+    assert sandbox.state() == whole.state()
+
+
+def test_what_a_planner_hands_on_while_a_job_runs_is_done_by_the_job_itself(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its visitors come when the clock is months on, and it is too late for a birthday."""
+    visited: Counter[int] = Counter()
+
+    def look(_store: Any, program: Any, _account: str, *, now: datetime, **_: Any) -> visits.Visited:
+        visited[days.day_of(now, program.zone)] += 1
+        return visits.Visited()
+
+    first = days.day_of(sandbox.now, SHORT.zone)
+    for due in range(first, first + 20):
+        sandbox.store.note_due("ADA", [due])
+    for round_ in Round:
+        sandbox.rows.move_mark(round_, first)
+    job = sandbox.advance(by=relativedelta(days=10)).job
+    monkeypatch.setattr(visits, "visit", look)
+    steps = count()
+
+    def planned_by_others() -> bool:
+        for round_ in Round:
+            sandbox.rows.move_mark(round_, first + next(steps) // 30)
+        return True
+
+    ended = sandbox.run(job, has_time=planned_by_others)
+
+    assert ended is not None
+    assert ended.status is JobStatus.DONE
+    assert set(visited) == set(range(first, first + 11))
 
 
 def test_a_job_that_failed_says_why_and_lets_others_go_on(sandbox: Sandbox) -> None:

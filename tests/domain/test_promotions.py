@@ -101,6 +101,10 @@ def test_a_blocked_account_may_be_given_a_tier(store: Memory) -> None:
         ({"tier": "platinum"}, UnknownTier, "tier"),
         ({"program": PROGRAM}, UnknownTier, "tier"),
         ({"until": "2026-02-28"}, InvalidDate, "until"),
+        # What clients send for no day, and what stands around it.
+        ({"until": "1969-12-31"}, InvalidDate, "until"),
+        ({"until": "1970-01-01"}, InvalidDate, "until"),
+        ({"until": "1970-01-02"}, InvalidDate, "until"),
         ({"until": "2126-03-03"}, InvalidDate, "until"),
         ({"until": "9999-12-31"}, InvalidDate, "until"),
     ],

@@ -152,6 +152,12 @@ def test_a_bus_that_does_not_take_all_of_it_ends_with_1(run: Run, bus: Events, m
         (["--all"], {}, "Missing option '--from'"),
         (["--from", "yesterday", "--all"], {}, "Give an instant with its offset"),
         (["--from", "2026-01-01T00:00:00", "--all"], {}, "Give an instant with its offset"),
+        (["--from", "0001-01-01T00:00:00+05:00", "--all"], {}, "Give an instant with its offset"),
+        (
+            ["--from", "2026-01-01T00:00:00Z", "--to", "9999-12-31T23:59:59-05:00", "--all"],
+            {},
+            "Give an instant with its offset",
+        ),
         (["--from", EARLY, "--to", EARLY, "--all"], {}, "--to has to be later than --from."),
         (["--from", EARLY, "--all", "--late-days", "-1"], {}, "Invalid value for '--late-days'"),
         (["--from", "2020-01-01T00:00Z", "--all"], {"REGULARS_EVENT_BUS": None}, "Name the stack's bus"),

@@ -67,7 +67,8 @@ class JobRow(Row):
     days_done = NumberAttribute(attr_name="d")
     partitions = NumberAttribute(attr_name="p")
     after = UnicodeAttribute(attr_name="k", null=True)
-    reading = UnicodeAttribute(attr_name="g", null=True)
+    reading = UnicodeAttribute(attr_name="l", null=True)
+    marks = CountsAttribute(attr_name="m", null=True)
     counts = CountsAttribute(attr_name="c", null=True)
     failure = UnicodeAttribute(attr_name="e", null=True)
     version = NumberAttribute(attr_name="v")
@@ -95,6 +96,7 @@ def job_item(job: Job) -> Item:
         partitions=job.partitions,
         after=job.after or None,
         reading=job.reading or None,
+        marks=dict(job.marks) or None,
         counts=dict(job.counts) or None,
         failure=job.failure,
         version=job.version,
@@ -118,6 +120,7 @@ def job_from(item: Item) -> Job:
         partitions=int(row.partitions),
         after=row.after or "",
         reading=row.reading or "",
+        marks=row.marks or {},
         counts=row.counts or {},
         failure=row.failure,
         version=int(row.version),
