@@ -34,8 +34,8 @@ class JobCount:
     """One kind, and its number."""
 
     kind: str = strawberry.field(
-        description="What was done, such as `EXPIRY` or `MATURITY`: the kind of an entry or notice. `NOT_VISITED` are accounts at "
-        "which something went wrong; the log says what."
+        description="What was done, such as `EXPIRY` or `MATURITY`: the kind of an entry or notice. `NOT_VISITED` are "
+        "accounts at which something went wrong; the log says what."
     )
     count: Long = strawberry.field(description="How often.")
 
