@@ -361,6 +361,9 @@ class _Work:
 
     def _visit(self, round_: Round, instant: datetime) -> None:
         today = days.day_of(instant, self.program.zone)
+        if self.job.marks.get(round_.value, -1) >= today:
+            # A run before this one has made it, and perhaps others of later days: it goes on where that one ended.
+            return
         mark = self._mark(round_)
         read = agenda.partitions(self.program, round_, mark=mark, today=today, shards=self.agenda.shards)
         if not read:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from domain import days, expiry, moments, tiers
-from domain.accounts import ROLLING, State
+from domain.accounts import ROLLING, State, Status
 from domain.entries import Entry, EntryKind
 from domain.expiry import Rolling
 from domain.moments import Moment, On
@@ -81,16 +81,21 @@ def known(state: State, entry: Entry, program: Program, *, at: datetime) -> Entr
     if entry.kind is EntryKind.REDEMPTION and any(line.expires == ROLLING for line in entry.lines):
         # Where it is cancelled, its points come back to what they were promised, though none is left to tell.
         entry = replace(entry, rolls=entry.rolls or state.rolling)
-    if entry.kind is EntryKind.PURCHASE:
+    if entry.kind is EntryKind.PURCHASE and state.status is Status.ACTIVE:
         marks[moments.PURCHASES] = state.marks.get(moments.PURCHASES, 0) + 1
     if entry.kind is EntryKind.ENROLLMENT:
         marks[tiers.JOINED] = today
     ladder = program.ladder
     # Merges say themselves what the other account had in all the time.
-    is_own = entry.kind not in (EntryKind.MERGE, EntryKind.UNMERGE)
+    is_own = entry.kind not in (EntryKind.MERGE, EntryKind.UNMERGE, EntryKind.RETURN)
     if ladder is not None and entry.qualifies and is_own and any(tier.lifetime is not None for tier in ladder.tiers):
         mark = tiers.LIFETIME[ladder.metric]
-        marks[mark] = max(state.marks.get(mark, 0) + tiers.total_of(ladder, entry.qualifies), 0)
+        marks[mark] = max(state.marks.get(mark, 0) + tiers.total_of(ladder.metric, entry.qualifies), 0)
+    if entry.kind is EntryKind.RETURN:
+        # It names the marks that its purchase had raised, whatever the ladder is today.
+        for metric, mark in tiers.LIFETIME.items():
+            if mark in marks:
+                marks[mark] = max(state.marks.get(mark, 0) + tiers.total_of(metric, entry.qualifies), 0)
     return replace(entry, marks=tuple(sorted(marks.items()))) if marks else entry
 
 
@@ -129,13 +134,18 @@ def due(booked: State, before: State, after: State, program: Program) -> frozens
     notes the next.
     """
     new = set(_dated(after) - _dated(booked))
+    today = days.day_of(after.at, program.zone)
+    if before.status is Status.BLOCKED and after.status is Status.ACTIVE and program.moments:
+        # What a block has kept away, and is not too late, comes with the next day.
+        new.add(today + 1)
     if after.rolling is not None and before.rolling is None:
         new.add(after.rolling.until)
     for moment in program.moments:
         if moment.on is On.SILENCE:
             last, was = moments.silent_since(after), moments.silent_since(before)
-            # Once a silence was noticed, no row waits any more.
-            if last != was and (not was or before.marks.get(moments.mark_of(moment)) == was):
+            # Once a silence was noticed, or would have been but for a block, no row waits any more.
+            had = before.marks.get(moments.mark_of(moment), 0) >= was or was + moment.number < today
+            if last != was and (not was or had):
                 new.add(last + moment.number)
         elif moment.on is On.ANNIVERSARY and (joined := after.marks.get(tiers.JOINED, 0)) and not before.marks:
             on = days.date_of(joined)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from domain.documents import InvalidProgram
 from domain.expiry import Expiry, Policy
+from domain.moments import Moment, On
 from domain.notices import Consent
 
 if TYPE_CHECKING:
@@ -45,30 +46,41 @@ def _never_expires(policy: Expiry) -> bool:
     return policy.policy is Policy.NEVER or (policy.policy is Policy.FIXED and not (policy.months or policy.days))
 
 
+def _giving(program: "Program") -> list[Moment]:
+    """The moments that give points, be it by a tier: what tiers give for a birthday comes with the first moment on birthdays."""
+    tiers = program.ladder.tiers if program.ladder else ()
+    by_tier = None
+    if any(tier.benefits.birthday_points for tier in tiers):
+        by_tier = next((moment for moment in program.moments if moment.on is On.BIRTHDAY), None)
+    return [moment for moment in program.moments if moment.points or moment == by_tier]
+
+
 def _has_dated_moments(program: "Program") -> bool:
-    return any(moment.points and moment.valid_days for moment in program.moments)
+    return any(moment.valid_days for moment in _giving(program))
 
 
 def _has_dated_gifts(program: "Program") -> bool:
     """Whether points that come without an activity of the member have a day of their own, which no activity moves."""
-    return program.terms.expiry.is_rolling and any(moment.points for moment in program.moments)
+    return program.terms.expiry.is_rolling and bool(_giving(program))
 
 
 def _is_short(program: "Program") -> bool:
-    # A silence is measured from its last activity on; twelve months are a year, however many days they have.
+    # A silence is measured from its last activity on; twelve months are a year, however many days they have. Fewer of them
+    # count as days, each as the shortest.
     policy = program.terms.expiry
-    return policy.is_rolling and policy.months < 12 and policy.months * 30 + policy.days < 366
+    return policy.is_rolling and policy.months < 12 and policy.months * 28 + policy.days < 366
 
 
 def _has_no_stage(program: "Program") -> bool:
     return program.terms.expiry.is_rolling and not any(30 <= stage <= 60 for stage in program.notices.stages)
 
 
-def _misses_activities(program: "Program") -> bool:
+def _misses_activities(*needed: str) -> Callable[["Program"], bool]:
     # By their names: the enum stands in domain.programs, which reads this module.
-    return program.terms.expiry.is_rolling and not {"purchase", "redemption"} <= {
-        activity.value for activity in program.activities
-    }
+    def is_broken(program: "Program") -> bool:
+        return program.terms.expiry.is_rolling and not {activity.value for activity in program.activities} >= {*needed}
+
+    return is_broken
 
 
 def _reminds_on_request(program: "Program") -> bool:
@@ -100,6 +112,12 @@ RULES: tuple[Rule, ...] = (
         for place in (Jurisdiction.ONTARIO, Jurisdiction.QUEBEC)
     ),
     Rule(
+        Jurisdiction.ONTARIO,
+        _misses_activities("purchase"),
+        "points of a purchase that is no activity expire by time alone: list purchase.",
+        ("activities",),
+    ),
+    Rule(
         Jurisdiction.QUEBEC,
         _is_short,
         "points may expire after a year without activity, not earlier: set months to 12 at least.",
@@ -107,7 +125,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Jurisdiction.QUEBEC,
-        _misses_activities,
+        _misses_activities("purchase", "redemption"),
         "receiving and exchanging points both count as activity: list purchase and redemption.",
         ("activities",),
     ),

@@ -10,7 +10,7 @@ every record between the claim's sequence and n, and found no k there.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 from domain import accounts, consequences, days, limits, moments, notices, tiers
 from domain.accounts import DEBT, State, Status
 from domain.entries import Basket, Claim, Entry, EntryKind, Explanation, Key, Note, Record
+from domain.moments import Moment
 from domain.programs import Program
 from domain.refusals import IdempotencyKeyReused, MemberNotFound, OutcomeUnknown, Refusal
 from domain.store import NOTHING, Beside, ClaimTaken, Contended, EndTaken, LookupTaken, ReturnTaken, Store
@@ -416,7 +417,8 @@ def book(head: Record, key: Key | None, decide: Decision, *, now: datetime, prog
     """The record that follows `head`, with the decided entry in it. Pure, but for what `decide` reads.
 
     What time has done by itself comes first, as entries of its own; what an entry brings by the program's rules (a tier, a bonus)
-    comes right behind it; points that are booked after their own expiry expire visibly, and a debt is paid from what came.
+    comes right behind it; points that are booked after their own expiry expire visibly, and a debt is paid from what came. What a
+    milestone brings comes last, judged on the points that are really there: before the operation, and after all it did.
     """
     before = current(head, now, program)
     decided = decide(before)
@@ -428,6 +430,11 @@ def book(head: Record, key: Key | None, decide: Decision, *, now: datetime, prog
         entries += added
     last, passages = accounts.advance(state, state.at, program.zone)
     entries += passed(state, passages)
+    if entries:
+        brought_by = plan.entries[-1] if plan.entries else entries[-1]
+        stood_at = moments.stood_at(program.moments, before.state)
+        last, more = _milestones(last, brought_by, program, stood_at=stood_at)
+        entries += more
     record = Record(head.account, head.seq + 1, entries, last, prior=head.hash)
     due = plan.due | consequences.due(head.state, before.state, last, program)
     return Booking(record, len(before.entries), due, plan)
@@ -437,6 +444,8 @@ def opening(account: str, entry: Entry, program: Program, *, now: datetime) -> B
     """The first record of an account, with the entry of its enrollment in it."""
     nothing = State(at=now)
     state, entries = booked(nothing, entry, program, at=now)
+    state, more = _milestones(state, entry, program)
+    entries += more
     return Booking(
         Record(account, 1, entries, state), 0, consequences.due(nothing, nothing, state, program), Plan((entry,))
     )
@@ -460,6 +469,30 @@ def booked(state: State, entry: Entry, program: Program, *, at: datetime) -> tup
             state, more = booked(state, bonus, program, at=at)
             entries += more
     return state, entries
+
+
+def _milestones(
+    state: State, brought_by: Entry, program: Program, *, stood_at: Sequence[Moment] = ()
+) -> tuple[State, tuple[Entry, ...]]:
+    """The state after the milestones that an account has reached, and their entries; their points live as long as those of
+    `brought_by`. `stood_at` are those that were reached before an operation took points away again. What one brings may reach the
+    next."""
+    more: tuple[Entry, ...] = ()
+    if state.status is not Status.ACTIVE or brought_by.kind is EntryKind.REFUSED:
+        return state, more
+    for _ in program.moments:
+        due = [*stood_at, *moments.stood_at(program.moments, state)]
+        due = [moment for moment in due if not state.marks.get(moments.mark_of(moment), 0)]
+        if not due:
+            break
+        bonus = consequences.bonus(state, brought_by, due[0], 1, program, at=state.at)
+        state, added = booked(state, bonus, program, at=state.at)
+        more += added
+        # A debt is paid from this as well.
+        after, passages = accounts.advance(state, state.at, program.zone)
+        more += passed(state, passages)
+        state = after
+    return state, more
 
 
 def apply(state: State, entry: Entry, *, at: datetime, zone: ZoneInfo) -> State:

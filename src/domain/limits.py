@@ -74,6 +74,9 @@ PROGRAMS_KEPT_MAX = 20
 # A program is one item, and an item holds at most 400 KB (AWS limit), names and keys included.
 PROGRAM_BYTES_MAX = 380_000
 
+# Moments of one program. One operation may bring all of them, and each is an entry of its record: of fifty that is some 18 KB, of
+# a thousand nearly all that an item can hold.
+MOMENTS_MAX = 50
 # Dates of a year on which points expire.
 EXPIRY_DATES_MAX = 12
 # Reminders of one expiry day: more would be noise.

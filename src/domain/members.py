@@ -276,10 +276,12 @@ def answers(given: Iterable[tuple[Consent, bool | None]]) -> dict[Consent, bool 
 
 
 def birthdays_due(birthday: Birthday | None, program: Program, *, today: int) -> frozenset[int]:
-    """The day that gets a due row when a birthday was told on day `today`: that day itself, or the next one it is on."""
+    """The days that get a due row when a birthday was told on day `today`: the next one it is on, and where that is today,
+    tomorrow as well, because members may have been told already today."""
     if birthday is None or not any(moment.on is On.BIRTHDAY for moment in program.moments):
         return frozenset()
-    return frozenset({moments.upcoming(birthday.yearly, today - 1)})
+    day = moments.upcoming(birthday.yearly, today - 1)
+    return frozenset({day, day + 1} if day == today else {day})
 
 
 def told_of_birthday(birthday: Birthday | None) -> tuple[object, ...]:

@@ -223,7 +223,8 @@ def unmerge(
             raise SurvivorMerged(
                 "The account it was merged into lives on in another one; undo that merge first.", field=_DUPLICATE
             )
-        merged, index = _merge_of(store, closed)
+        own, merge, index = _merge_of(store, closed)
+        merged = merge.entries[index]
         if now >= merged.at + timedelta(days=program.windows.merge_undo_days):
             raise UndoWindowPassed(
                 f"A merge can be undone for {program.windows.merge_undo_days} days.", field=_DUPLICATE
@@ -254,10 +255,10 @@ def unmerge(
             undone,
             cause=(seq, index),
             qualifies=tuple((period, -amount) for period, amount in merged.qualifies),
-            marks=_parted_marks(before.state, closed.state),
+            marks=_parted_marks(before.state, merged, other=closed.state, before=own.state),
         )
         plan = notes.planned(undone, kept)
-        tier = _tier_without(store, program, before.state, undone, closed=closed, now=now)
+        tier = _tier_without(program, before.state, undone, own=own, merge=merge, now=now)
         return replace(plan, entries=(*plan.entries, *tier), others=(reopening,))
 
     return ledger.commit(store, operation, decide, now=now, program=program)
@@ -312,42 +313,45 @@ def _joined_marks(state: State, other: State) -> tuple[tuple[str, int], ...]:
     return tuple(sorted((name, value) for name, value in marks.items() if value != state.marks.get(name, 0)))
 
 
-# Marks that a merge adds up. Its undoing takes apart what counts towards a tier; who was the third to buy stays so.
+# Marks that a merge adds up, and its undoing takes apart.
 _ADDED_UP = frozenset({*tiers.LIFETIME.values(), moments.PURCHASES})
 
 
-def _parted_marks(state: State, other: State) -> tuple[tuple[str, int], ...]:
-    """The marks that change when `other` is an account of its own again."""
-    marks = {name: max(state.marks.get(name, 0) - other.marks.get(name, 0), 0) for name in tiers.LIFETIME.values()}
+def _parted_marks(state: State, merged: Entry, *, other: State, before: State) -> tuple[tuple[str, int], ...]:
+    """The marks that change when `other` is an account of its own again: what was added up is taken apart, and what the merge has
+    brought goes, unless the survivor has come to something else since. `before` is the survivor before the merge."""
+    marks = {name: max(state.marks.get(name, 0) - other.marks.get(name, 0), 0) for name in _ADDED_UP}
+    for name, value in merged.marks:
+        if name not in _ADDED_UP and state.marks.get(name, 0) == value:
+            marks[name] = before.marks.get(name, 0)
     return tuple(sorted((name, value) for name, value in marks.items() if value != state.marks.get(name, 0)))
 
 
 def _tier_without(
-    store: Store, program: Program, state: State, undone: Entry, *, closed: Record, now: datetime
+    program: Program, state: State, undone: Entry, *, own: Record, merge: Record, now: datetime
 ) -> tuple[Entry, ...]:
-    """The entry of the survivor's own tier, if the merge had brought it a better one and it still is that one."""
+    """The entry of the survivor's own tier, if the merge had brought it a better one and it still is that one. `own` is the
+    record before that of the merge."""
     ladder = program.ladder
     if ladder is None or state.standing is None:
         return ()
-    survivor, seq = ledger.survivor_of(closed)
-    # A survivor had joined before, so there is a record before the merge.
-    before, merge = store.records_after(survivor, seq - 2, limit=2)
-    own = ledger.current(before, merge.state.at, program).state.standing
+    had = ledger.current(own, merge.state.at, program).state.standing
     at = max(now, state.at)
     left = ledger.apply(state, undone, at=at, zone=program.zone)
-    back = tiers.unmerged(ladder, left, own, with_merge=merge.state.standing, now=at, zone=program.zone)
+    back = tiers.unmerged(ladder, left, had, with_merge=merge.state.standing, now=at, zone=program.zone)
     return (back,) if back else ()
 
 
-def _merge_of(store: Store, closed: Record) -> tuple[Entry, int]:
-    """The survivor's entry of a merge, and its index in its record."""
+def _merge_of(store: Store, closed: Record) -> tuple[Record, Record, int]:
+    """The survivor's record before a merge, that of the merge, and the index of its entry."""
     survivor, seq = ledger.survivor_of(closed)
-    (record,) = store.records_after(survivor, seq - 1, limit=1)
+    # A survivor had joined before, so there is a record before the merge.
+    own, record = store.records_after(survivor, seq - 2, limit=2)
     peer = (closed.account, closed.seq)
     index = next(
         index for index, entry in enumerate(record.entries) if entry.kind is EntryKind.MERGE and entry.peer == peer
     )
-    return record.entries[index], index
+    return own, record, index
 
 
 def _unsilenced(store: Store, merged: Entry, survivor: str, seq: int) -> Entry:

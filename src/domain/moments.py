@@ -149,13 +149,20 @@ def brought(moment: Moment, state: State, entry: Entry) -> int:
         case On.PURCHASE:
             # Not for those who had bought as often before there was such a moment.
             is_now = entry.kind is EntryKind.PURCHASE and not mark and state.marks[PURCHASES] == moment.number
-        case On.BALANCE:
-            is_now = not mark and state.balance >= moment.number
         case On.TIER_UP:
             is_now = entry.kind is EntryKind.TIER and is_rise(entry)
         case _:
             is_now = False
     return mark + 1 if is_now else 0
+
+
+def stood_at(rules: tuple[Moment, ...], state: State) -> list[Moment]:
+    """The milestones that an account has reached as it stands, and never had before."""
+    return [
+        moment
+        for moment in rules
+        if moment.on is On.BALANCE and state.balance >= moment.number and not state.marks.get(mark_of(moment), 0)
+    ]
 
 
 def is_rise(entry: Entry) -> bool:
@@ -218,9 +225,9 @@ def due(rules: tuple[Moment, ...], state: State, today: int, *, birthday: Birthd
 
 
 def was_had(due: Due, state: State) -> bool:
-    """Whether an account had a dated moment already. A year that was had stays so, whatever date the birthday becomes."""
-    mark = state.marks.get(mark_of(due.moment), 0)
-    return mark == due.mark if due.moment.on is On.SILENCE else mark >= due.mark
+    """Whether an account had a dated moment already. A year that was had stays so, whatever date the birthday becomes, and so
+    does a silence, whatever is told late of what was before it."""
+    return state.marks.get(mark_of(due.moment), 0) >= due.mark
 
 
 def yearly_date(moment: Moment, state: State, birthday: Birthday | None) -> tuple[tuple[int, int], int] | None:
@@ -236,8 +243,8 @@ def yearly_date(moment: Moment, state: State, birthday: Birthday | None) -> tupl
 
 
 def silent_since(state: State) -> int:
-    """The last day of an activity, or of joining; 0 when neither is known."""
-    return state.marks.get(ACTIVE, 0) or state.marks.get(tiers.JOINED, 0)
+    """The last day of an activity, or of joining if that is later; 0 when neither is known."""
+    return max(state.marks.get(ACTIVE, 0), state.marks.get(tiers.JOINED, 0))
 
 
 # A job that was down for longer congratulates nobody any more.

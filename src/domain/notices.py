@@ -57,6 +57,8 @@ CONSENTS = {
     NoticeKind.MOMENT: Consent.OFFERS,
     NoticeKind.SUMMARY: Consent.SUMMARY,
 }
+# What explains the entry of a member's other answers (domain/profiles.py).
+ANSWERED = "changed:consents"
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +291,7 @@ def falling(state: State, program: "Program", *, today: int, at: datetime) -> li
 
 def summaries(state: State, program: "Program", entries: Sequence[Entry], *, month: int, at: datetime) -> list[Notice]:
     """The summaries of a numbered month (`tiers.month_of`) with its `entries`, given in the next one; none of a month in which
-    nothing happened to an account that is empty. The state is of now."""
+    nothing happened to an account that is empty. The state is of now. What expires is an entry of the month of its last day."""
     came = sum(entry.points for entry in entries if entry.kind in _EARNING)
     spent = -sum(entry.points for entry in entries if entry.kind in _SPENDING)
     expired = -sum(entry.points for entry in entries if entry.kind is EntryKind.EXPIRY)

@@ -196,18 +196,25 @@ def parse(document: Mapping[str, Any], *, version: int) -> Program:
 
 def publishable(program: Program) -> Program:
     """The program, if it may be published; what was published once stays in force, whatever is found out later. Refuses
-    `InvalidProgram` for what its jurisdictions do not allow."""
+    `InvalidProgram` for too many moments, and for what its jurisdictions do not allow."""
+    if len(program.moments) > limits.MOMENTS_MAX:
+        raise InvalidProgram(f"moments must be a list of at most {limits.MOMENTS_MAX}.", field=("moments",))
     jurisdictions.require(program)
     return program
 
 
-def warnings(program: Program) -> list[str]:
-    """What whoever publishes the program should know, a sentence each."""
+def warnings(program: Program, published: Program | None = None) -> list[str]:
+    """What whoever publishes the program as it follows `published` should know, a sentence each."""
     found = jurisdictions.warnings(program)
     tiers_with_gifts = program.ladder.tiers if program.ladder else ()
     has_birthday = any(moment.on is moments.On.BIRTHDAY for moment in program.moments)
     if not has_birthday and any(tier.benefits.birthday_points for tier in tiers_with_gifts):
         found.append("A tier has birthday_points, and no moment on birthdays gives them. (moments)")
+    if published is not None and published.zone.key != program.zone.key:
+        found.append(
+            f"The time zone was {published.zone.key} in the version before: where days end earlier in {program.zone.key}, "
+            "points lose hours of their last day. (timezone)"
+        )
     return found
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from domain import accounts, ledger
+from domain import accounts, ledger, tiers
 from domain.access import Actor
 from domain.accounts import DEBT, ROLLING, Line, State
 from domain.entries import Basket, Entry, EntryKind, Explanation, Key, Money, PurchaseReturn, Record, Reversal
@@ -118,6 +118,8 @@ def planned(
         reason=asked.reason,
         terms=purchase.terms,
         qualifies=_disqualified(purchase, basket, before, before + amount),
+        # What counts in all the time counts no more, where the purchase counted for it; how much is left, the account says.
+        marks=tuple(mark for mark in purchase.marks if mark[0] in tiers.LIFETIME.values()),
     )
     assert reversal_of(entry).owed == owed, "what is owed is taken, becomes a debt, or is written off"
     return entry
@@ -140,7 +142,7 @@ def waiting(
     A return that asks for more than was bought, or for a purchase of somebody else, is refused in the log.
     """
     at = max(now, before.state.at)
-    state, _ = ledger.booked(before.state, purchase, program, at=at)
+    state, (purchase, *_) = ledger.booked(before.state, purchase, program, at=at)
     entries: list[Entry] = []
     booked: list[PurchaseReturn] = []
     for asked in store.returns(key):

@@ -4,7 +4,8 @@ A job never decides what is due; it only says whose turn it is to be looked at. 
 what time has brought, so a visit may come twice, late, early, or at once with others: the outcome is the same.
 
 In this order: days on which to come again are noted, then what is due is booked in one record, then the member is told. A crash
-between two of them loses nothing: a noted day too many is harmless, and a later visit tells what was booked and not told.
+between two of them loses nothing: a noted day too many is harmless, and what was booked and not told, a later visit tells, or the
+relay that reads the record off the table's stream.
 """
 
 from collections import Counter
@@ -190,20 +191,33 @@ def _told(
 
 
 def _recent(store: Store, head: Record, profile: Profile, program: Program, *, today: int) -> Iterator[Record]:
-    """The newest records, when a dated moment was had a short while ago: one of them brought it, and whoever wrote that may have
-    been killed before the member was told."""
-    had = moments.reached(program.moments, head.state, today, birthday=profile.birthday)
+    """The head, which this visit may have booked, and the records before it when a dated moment was had a short while ago: one of
+    them brought it, and whoever wrote that may have been killed before the member was told. None is older than `CATCH_UP_DAYS`.
+
+    They end where the member answered anew: what was booked before was told, or not told, by the answers of then.
+    """
     since = today - moments.CATCH_UP_DAYS
-    if not any(each.moment.title and each.day >= since and moments.was_had(each, head.state) for each in had):
-        return
-    page = store.records_before(head.account, head.seq, limit=limits.RESUME_PAGE)
-    if not page or page[0].seq < head.seq:
-        # The read is not the newest, and this visit may have written the record a moment ago.
-        yield head
-    for record in page:
+    for record in _newest(store, head, profile, program, today=today, since=since):
         if days.day_of(record.state.at, program.zone) < since:
             return
         yield record
+        if any(each.rule == notices.ANSWERED for entry in record.entries for each in entry.explanation):
+            return
+
+
+def _newest(
+    store: Store, head: Record, profile: Profile, program: Program, *, today: int, since: int
+) -> Iterator[Record]:
+    # Apart from the others: a read may miss what was written a moment ago.
+    yield head
+    # Also by `since`: what was late may have been booked as many days after its own.
+    had = (
+        moments.was_had(each, head.state)
+        for day in (today, since)
+        for each in moments.reached(program.moments, head.state, day, birthday=profile.birthday)
+    )
+    if any(had):
+        yield from store.records_before(head.account, head.seq - 1, limit=limits.RESUME_PAGE)
 
 
 def _summaries(store: Store, head: Record, program: Program, *, today: int, at: datetime) -> list[notices.Notice]:
@@ -214,12 +228,18 @@ def _summaries(store: Store, head: Record, program: Program, *, today: int, at: 
     if not any(each.on is On.MONTH for each in program.moments) or joined >= ends:
         return []
     first, last = (days.end_of(day - 1, program.zone) for day in (begins, ends))
-    entries: list[Entry] = []
-    before = head.seq
+
+    def is_of_month(entry: Entry) -> bool:
+        # What expires is gone at the first instant after its last day, and is of that day.
+        return first < entry.at <= last if entry.kind is EntryKind.EXPIRY else first <= entry.at < last
+
+    # Apart from the others: this visit may have booked it a moment ago, and a read may miss that.
+    entries = [entry for entry in head.entries if is_of_month(entry)]
+    before = head.seq - 1
     for _ in range(limits.SUMMARY_PAGES_MAX):
         page = store.records_before(head.account, before, limit=limits.RESUME_PAGE)
         for record in page:
-            entries += (entry for entry in record.entries if first <= entry.at < last)
+            entries += (entry for entry in record.entries if is_of_month(entry))
         if not page or page[-1].seq == 1 or page[-1].state.at < first:
             return notices.summaries(head.state, program, entries, month=month, at=at)
         before = page[-1].seq - 1

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from domain import programs
 from domain.clock import NotASandbox
 from domain.refusals import Refusal
 from handlers import clock, events, ledger, program, runtime
@@ -40,11 +39,12 @@ def program_publish(
 ) -> None:
     """Make the program in FILE the one in force, with the AWS credentials and region of the environment."""
     try:
-        published = program.publish(file, table=table, connection=runtime.connect(), sandbox=sandbox)
+        connection = runtime.connect()
+        published = program.publish(file, table=table, connection=connection, sandbox=sandbox)
     except NotASandbox as refusal:
         raise typer.BadParameter(refusal.message, param_hint="--sandbox") from refusal
     except Refusal as refusal:
         raise typer.BadParameter(refusal.message, param_hint="FILE") from refusal
-    for warning in programs.warnings(published):
+    for warning in program.warnings(published, table=table, connection=connection):
         typer.echo(f"Warning: {warning}", err=True)
     typer.echo(f"{published.name}: version {published.version} is in force.")

@@ -27,3 +27,8 @@ def publish(path: Path, *, table: str, connection: Connection, sandbox: bool = F
     Refuses `InvalidProgram`, `storage.programs.ProgramChanged`, and `domain.clock.NotASandbox`.
     """
     return Programs(connection, table).publish(load(path), sandbox=sandbox)
+
+
+def warnings(published: Program, *, table: str, connection: Connection) -> list[str]:
+    """What whoever made this version the one in force should know, a sentence each: also of what it changed in the one before."""
+    return programs.warnings(published, Programs(connection, table).version(published.version - 1))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
+from math import inf
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -473,6 +474,26 @@ def test_a_day_that_no_run_can_do_alone_is_done_by_several(sandbox: Sandbox) -> 
     assert visited == dict.fromkeys(accounts, 1)
 
 
+@pytest.mark.parametrize("quiet", [(0, 0), (1, 5), (21, 9)])
+def test_a_day_that_takes_several_runs_is_over_in_the_end_whenever_members_are_told(quiet: tuple[int, int]) -> None:
+    """Both rounds come at midnight where it is not quiet then: the second of them begins where the run before has left it."""
+    terms = replace(SHORT, notices=replace(SHORT.notices, quiet=quiet))
+    sandbox, whole = crowded(Sandbox(terms=terms)), crowded(Sandbox(terms=terms))
+    whole.turn(by=relativedelta(days=5))
+    job: Job | None = sandbox.advance(by=relativedelta(days=5)).job
+    for _ in range(200):
+        assert job is not None
+        # Less than a round of a day takes, and more than there are accounts in it.
+        budget = iter([True] * 60)
+        job = sandbox.run(job, has_time=lambda budget=budget: next(budget, False))  # type: ignore[misc]
+        if job is not None and job.is_over:
+            break
+
+    assert job is not None
+    assert job.status is JobStatus.DONE
+    assert sandbox.state() == whole.state()
+
+
 def test_another_program_begins_the_day_anew(sandbox: Sandbox) -> None:
     """It may look at other days: a place among those of the program before says nothing."""
     for number in range(30):
@@ -609,23 +630,49 @@ def test_an_account_that_cannot_be_visited_holds_up_no_other(sandbox: Sandbox, m
     "error", [OutcomeUnknown("busy"), ValueError("the table is not there")], ids=["busy", "broken"]
 )
 @pytest.mark.parametrize("works", range(0, 60, 7))
-def test_a_store_that_fails_with_everybody_stops_the_run_and_loses_nothing(
-    works: int, error: Exception, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+def test_a_store_that_fails_with_everybody_stops_the_run_and_passes_over_nobody(
+    works: int, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many visits it has worked for."""
+    """However many visits it has worked for, everybody is visited in each round of each day in the end."""
+    visit, move_mark = agenda.visit, MemoryAgenda.move_mark
+    done: set[tuple[str, Round, int]] = set()
+    left: float = inf
+
+    def require_store() -> None:
+        if left <= 0:
+            raise error
+
+    def move(rows: MemoryAgenda, round_: Round, to: int) -> None:
+        require_store()
+        move_mark(rows, round_, to)
+
+    def look(store: Any, program: Any, account: str, round_: Round, *, now: datetime) -> visits.Visited:
+        nonlocal left
+        require_store()
+        left -= 1
+        done.add((account, round_, days.day_of(now, program.zone)))
+        return visit(store, program, account, round_, now=now)
+
+    monkeypatch.setattr(agenda, "visit", look)
+    monkeypatch.setattr(MemoryAgenda, "move_mark", move)
+    # Whatever is noted is written at once.
+    monkeypatch.setattr(limits, "JOB_PROGRESS_MIN", timedelta())
     whole = crowded(Sandbox())
     whole.turn(by=MONTH)
-    job = crowded(sandbox).advance(by=MONTH).job
-    visited = count()
+    wanted = done.copy()
+    done.clear()
+    sandbox = crowded(Sandbox())
+    job = sandbox.advance(by=MONTH).job
 
-    with monkeypatch.context() as patch:
-        failing(patch, lambda _: next(visited) >= works, error)
-        with pytest.raises(type(error)):
-            sandbox.run(job)
+    left = works
+    with pytest.raises(type(error)):
+        sandbox.run(job)
+    left = inf
     ended = sandbox.run(job)
 
     assert ended is not None
     assert ended.status is JobStatus.DONE
+    assert done == wanted
     assert sandbox.state() == whole.state()
 
 

@@ -7,14 +7,36 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from domain import days, explanations, ledger, moments, programs, tiers
+from domain import days, explanations, ledger, moments, programs, tiers, visits
 from domain.accounts import State
 from domain.documents import InvalidProgram
 from domain.entries import EntryKind
 from domain.moments import Birthday, Due, Moment, On
 from domain.programs import Program
 from storage.memory import Memory
-from tests.domain.world import DOCUMENT, adjust, at, at_once, buy, day, enroll, give, head_of, program, search, update
+from tests.domain.world import (
+    DOCUMENT,
+    adjust,
+    at,
+    at_once,
+    block,
+    buy,
+    close,
+    day,
+    enroll,
+    give,
+    give_back,
+    head_of,
+    merge,
+    owe,
+    program,
+    redeem,
+    search,
+    tick,
+    unblock,
+    unmerge,
+    update,
+)
 
 NOW = at("2026-01-10")
 
@@ -148,6 +170,20 @@ def test_who_had_bought_more_often_before_there_was_such_a_moment_does_not_have_
         buy(store, "ada", 100, NOW, receipt=f"{number}", program=with_moments(THIRD) if number > 2 else program())
 
     assert bonuses(store) == []
+
+
+def test_purchases_that_a_merge_brought_are_counted_no_more_when_it_is_undone() -> None:
+    rules, store = with_moments(THIRD), Memory()
+    for name in ("ada", "dup"):
+        enroll(store, name, NOW, program=rules)
+        buy(store, name, 1_000, NOW, receipt=f"{name} 1", program=rules)
+    merge(store, "dup", "ada", NOW, key="m", program=rules)
+    unmerge(store, "dup", NOW, key="u", program=rules)
+
+    buy(store, "ada", 1_000, NOW, receipt="ada 2", program=rules)
+    assert bonuses(store) == []
+    buy(store, "ada", 1_000, NOW, receipt="ada 3", program=rules)
+    assert bonuses(store) == [("third", 10)]
 
 
 def test_third_purchases_at_once_bring_one_bonus() -> None:
@@ -394,3 +430,243 @@ def test_support_can_say_what_the_points_were_for(rule: dict[str, Any], sentence
 
     assert explanations.describe(given.explanation[0], given, terms) == sentence
     assert explanations.describe(given.explanation[0], given, program()) == "5 points for a moment of the membership."
+
+
+# --- milestones ---------------------------------------------------------------------------------------------------------
+
+MILESTONE = {"id": "vip", "when": "balance", "at_least": 1_000, "points": 500}
+
+
+def test_a_milestone_is_judged_after_a_debt_is_paid() -> None:
+    store, terms = Memory(), with_moments(MILESTONE)
+    enroll(store, "ada", NOW, program=terms)
+    owe(store, "ada", 900, NOW, key="o")
+
+    buy(store, "ada", 100_000, NOW, receipt="1", program=terms)
+    assert bonuses(store) == []
+    assert head_of(store, "ADA").state.balance == 100
+
+    buy(store, "ada", 90_000, NOW, receipt="2", program=terms)
+    assert bonuses(store) == [("vip", 500)]
+    assert head_of(store, "ADA").state.balance == 1_500
+
+
+def test_what_a_milestone_brings_pays_a_debt_too() -> None:
+    """Debt and points stand beside each other only until the record ends."""
+    store, terms = Memory(), with_moments({**MILESTONE, "at_least": 10})
+    enroll(store, "ada", NOW, program=terms)
+    owe(store, "ada", 5, NOW, key="o")
+
+    buy(store, "ada", 1_500, NOW, receipt="1", program=terms)
+
+    state = head_of(store, "ADA").state
+    assert (state.balance, state.debt) == (510, 0)
+
+
+def test_points_that_are_booked_after_their_expiry_reach_no_milestone() -> None:
+    store = Memory()
+    terms = with_moments(MILESTONE, expiry={"months": 0, "days": 5, "rounding": "day"})
+    enroll(store, "ada", NOW, program=terms)
+
+    buy(
+        store, "ada", 100_000, NOW + timedelta(days=20), receipt="1", occurred_at=NOW + timedelta(days=1), program=terms
+    )
+
+    assert bonuses(store) == []
+    assert head_of(store, "ADA").state.balance == 0
+
+
+@pytest.mark.parametrize("is_visited", [True, False])
+def test_points_that_mature_reach_a_milestone_though_they_are_spent_at_once(is_visited: bool) -> None:
+    store = Memory()
+    terms = with_moments(MILESTONE, pending={"days": 10})
+    enroll(store, "ada", NOW, program=terms)
+    buy(store, "ada", 100_000, NOW, receipt="1", program=terms)
+    assert bonuses(store) == []
+    later = NOW + timedelta(days=30)
+
+    if is_visited:
+        tick(store, "ADA", now=later, program=terms)
+        assert bonuses(store) == [("vip", 500)]
+    redeem(store, "ada", "latte", later, key="r", program=terms)
+    redeem(store, "ada", "latte", later, key="r", program=terms)
+
+    assert bonuses(store) == [("vip", 500)]
+
+
+def test_one_milestone_may_reach_the_next_and_a_blocked_account_none() -> None:
+    store = Memory()
+    terms = with_moments(MILESTONE, {"id": "next", "when": "balance", "at_least": 1_500, "points": 1})
+    enroll(store, "ada", NOW, program=terms)
+    enroll(store, "bob", NOW, program=terms)
+    block(store, "bob", NOW, key="b")
+
+    for name in ("ada", "bob"):
+        adjust(store, name, 1_000, NOW, key=name, program=terms)
+        adjust(store, name, 1_000, NOW, key=f"{name} again", program=terms)
+
+    assert bonuses(store) == [("vip", 500), ("next", 1)]
+    assert bonuses(store, "BOB") == []
+
+
+def test_a_call_that_closes_an_account_or_is_refused_reaches_none() -> None:
+    store = Memory()
+    before, terms = with_moments(), with_moments(MILESTONE)
+    enroll(store, "ada", NOW, program=before)
+    buy(store, "ada", 100_000, NOW, receipt="1", program=before)
+
+    close(store, "ada", NOW, key="c", program=terms)
+
+    assert bonuses(store) == []
+    assert head_of(store, "ADA").state.balance == 0
+
+
+# --- what a block, a merge and a late receipt do to moments ---------------------------------------------------------------
+
+
+def test_purchases_in_a_block_are_not_counted() -> None:
+    store, terms = Memory(), with_moments(THIRD)
+    enroll(store, "ada", NOW, program=terms)
+    for number in (1, 2):
+        buy(store, "ada", 1_000, NOW, receipt=f"{number}", program=terms)
+    block(store, "ada", NOW, key="b")
+    buy(store, "ada", 1_000, NOW, receipt="blocked", program=terms)
+    unblock(store, "ada", NOW, key="u")
+
+    buy(store, "ada", 1_000, NOW, receipt="3", program=terms)
+
+    assert bonuses(store) == [("third", 10)]
+
+
+MISSED = {"id": "missed", "when": "silence", "days": 30, "points": 15}
+
+
+def silent(store: Memory, name: str, since: str, until: str, terms: Program) -> None:
+    enroll(store, name, at(since), program=terms)
+    visits.visit(store, terms, name.upper(), now=at(until), telling=True)
+
+
+def test_a_receipt_from_before_joining_begins_no_other_silence() -> None:
+    store, terms = Memory(), with_moments(MISSED)
+    silent(store, "ada", "2026-01-12", "2026-02-15", terms)
+    assert bonuses(store) == [("missed", 15)]
+
+    buy(store, "ada", 1_000, at("2026-02-16"), receipt="1", occurred_at=at("2026-01-05"), program=terms)
+    for on in ("2026-02-17", "2026-03-17"):
+        visits.visit(store, terms, "ADA", now=at(on), telling=True)
+
+    assert bonuses(store) == [("missed", 15)]
+
+
+def test_nor_does_it_make_the_first_one_come_early() -> None:
+    store, terms = Memory(), with_moments(MISSED)
+    enroll(store, "ada", at("2026-01-12"), program=terms)
+    buy(store, "ada", 1_000, at("2026-01-13"), receipt="1", occurred_at=at("2026-01-05"), program=terms)
+
+    visits.visit(store, terms, "ADA", now=at("2026-02-10"), telling=True)
+    assert bonuses(store) == []
+    visits.visit(store, terms, "ADA", now=at("2026-02-11"), telling=True)
+    assert bonuses(store) == [("missed", 15)]
+
+
+def test_a_merge_with_somebody_who_joined_before_begins_no_other_silence() -> None:
+    store, terms = Memory(), with_moments(MISSED)
+    silent(store, "bob", "2026-01-02", "2026-02-15", terms)
+    silent(store, "ada", "2026-01-12", "2026-02-15", terms)
+
+    merge(store, "bob", "ada", at("2026-02-16"), key="m", program=terms)
+    visits.visit(store, terms, "ADA", now=at("2026-02-17"), telling=True)
+
+    assert bonuses(store) == [("missed", 15)]
+
+
+def test_a_silence_after_one_that_passed_in_a_block_is_noted() -> None:
+    store, terms = Memory(), with_moments(MISSED)
+    enroll(store, "ada", at("2026-01-12"), program=terms)
+    block(store, "ada", at("2026-01-20"), key="b")
+    unblock(store, "ada", at("2026-03-01"), key="u", program=terms)
+    assert (day("2026-03-02"), "ADA") in store.due
+
+    buy(store, "ada", 1_000, at("2026-03-01"), receipt="1", program=terms)
+
+    assert (day("2026-03-31"), "ADA") in store.due
+
+
+def test_an_undone_merge_leaves_each_with_a_life_of_their_own() -> None:
+    """When they joined, when they were there last, and which moments they had."""
+    terms = with_moments(
+        {"id": "birthday", "when": "birthday", "points": 30},
+        {"id": "year", "when": "anniversary", "points": 12},
+        MISSED,
+    )
+    store = Memory()
+    enroll(store, "ada", at("2025-11-20"), program=terms, birthday=Birthday(6, 1))
+    enroll(store, "bob", at("2024-05-05"), program=terms, birthday=Birthday(1, 15))
+    buy(store, "ada", 1_000, at("2026-01-02"), receipt="1", program=terms)
+    buy(store, "bob", 1_000, at("2026-01-20"), receipt="2", program=terms)
+    visits.visit(store, terms, "BOB", now=at("2026-01-20"), telling=True)
+    own = head_of(store, "ADA").state.marks
+
+    merge(store, "bob", "ada", at("2026-01-21"), key="m", program=terms)
+    together = head_of(store, "ADA").state.marks
+    unmerge(store, "bob", at("2026-01-22"), key="u", program=terms)
+
+    assert together == {"active": day("2026-01-20"), "joined": day("2024-05-05"), "m.birthday": 2_026, "purchases": 2}
+    assert head_of(store, "ADA").state.marks == own
+    visits.visit(store, terms, "ADA", now=at("2026-05-05"), telling=True)
+    visits.visit(store, terms, "ADA", now=at("2026-06-01"), telling=True)
+    assert [each for each in bonuses(store) if each[0] != "missed"] == [("birthday", 30)]
+
+
+def test_what_the_survivor_did_while_two_were_one_stays_when_they_are_two_again() -> None:
+    terms = with_moments(MISSED)
+    store = Memory()
+    for name in ("ada", "bob"):
+        enroll(store, name, at("2026-01-02"), program=terms)
+        buy(store, name, 1_000, at("2026-01-05" if name == "ada" else "2026-01-20"), receipt=name, program=terms)
+    merge(store, "bob", "ada", at("2026-01-21"), key="m", program=terms)
+    buy(store, "ada", 1_000, at("2026-01-22"), receipt="together", program=terms)
+    unmerge(store, "bob", at("2026-01-23"), key="u", program=terms)
+
+    assert head_of(store, "ADA").state.marks == {
+        "active": day("2026-01-22"),
+        "joined": day("2026-01-02"),
+        "purchases": 2,
+    }
+
+
+# --- all the time ---------------------------------------------------------------------------------------------------------
+
+
+def for_ever(metric: str = "points", lifetime: int | None = 20_000) -> Program:
+    gold: dict[str, Any] = {"id": "gold", "name": "Gold", "threshold": 10_000}
+    if lifetime:
+        gold["lifetime"] = lifetime
+    ladder = [{"id": "blue", "name": "Blue", "threshold": 0}, gold]
+    return program(tiers={"metric": metric, "ladder": ladder}, returns={"policy": "debt"})
+
+
+def test_a_return_of_what_never_counted_for_ever_takes_nothing_from_what_did() -> None:
+    store = Memory()
+    enroll(store, "ada", NOW, program=for_ever(lifetime=None))
+    buy(store, "ada", 100_000, NOW, receipt="before", program=for_ever(lifetime=None))
+    terms = for_ever()
+    buy(store, "ada", 50_000, NOW, receipt="after", program=terms)
+
+    give_back(store, "before", NOW, key="1", program=terms)
+    assert head_of(store, "ADA").state.marks["lifetime"] == 500
+
+    give_back(store, "after", NOW, key="2", program=terms)
+    assert "lifetime" not in head_of(store, "ADA").state.marks
+
+
+def test_a_return_after_the_ladder_counts_something_else_takes_from_what_its_purchase_counted_for() -> None:
+    store = Memory()
+    enroll(store, "ada", NOW, program=for_ever())
+    buy(store, "ada", 50_000, NOW, receipt="1", program=for_ever())
+    buy(store, "ada", 50_000, NOW, receipt="2", program=for_ever("spend"))
+
+    give_back(store, "1", NOW, key="1", program=for_ever("spend"))
+
+    marks = head_of(store, "ADA").state.marks
+    assert (marks.get("lifetime"), marks["lifetime.spend"]) == (None, 500)

@@ -29,6 +29,7 @@ from tests.domain.world import (
     redeem,
     refuses,
     unchanged,
+    update,
 )
 
 NOW = at("2026-01-10")
@@ -125,6 +126,16 @@ def test_without_consent_nothing_is_told_and_the_points_are_given_all_the_same()
 
     assert told(store) == []
     assert head_of(store, "ADA").state.balance == 25
+
+
+def test_the_answer_that_stands_when_a_record_is_read_counts() -> None:
+    store = Memory()
+    enroll(store, "ada", NOW, program=TERMS, consents={Consent.OFFERS: False})
+    welcome = head_of(store, "ADA")
+    assert notices.tell(store, welcome, TERMS) == []
+    update(store, "ada", NOW, key="1", program=TERMS, consents={Consent.OFFERS: True})
+
+    assert [each.moment for each in notices.tell(store, welcome, TERMS)] == ["welcome"]
 
 
 def test_each_kind_of_notice_asks_for_its_consent() -> None:

@@ -14,7 +14,8 @@ from domain.days import Rounding
 from domain.documents import InvalidProgram
 from domain.expiry import Expiry
 from domain.programs import EarningRule, Location, Program, Reward, Terms
-from tests.domain.world import DOCUMENT, search
+from storage.memory import Memory
+from tests.domain.world import DOCUMENT, at, buy, enroll, head_of, program, search
 
 FULL: dict[str, Any] = {
     **copy.deepcopy(dict(DOCUMENT)),
@@ -205,6 +206,35 @@ def test_the_bounds_themselves_are_allowed() -> None:
         programs.parse(altered(path, value), version=1)
 
 
+def milestones(count: int) -> Program:
+    """A program with so many moments, each a balance of one point more."""
+    return program(
+        moments=[{"id": f"m{n}", "when": "balance", "at_least": n, "points": 1} for n in range(1, count + 1)]
+    )
+
+
+def test_a_program_with_too_many_moments_is_not_published() -> None:
+    """One operation may bring all of them, and books them in its own record."""
+    allowed, many = milestones(limits.MOMENTS_MAX), milestones(limits.MOMENTS_MAX + 1)
+
+    assert programs.publishable(allowed) is allowed
+    with pytest.raises(InvalidProgram, match="at most 50") as refused:
+        programs.publishable(many)
+    assert refused.value.field == ("moments",)
+    # What was published before there was a maximum can be read.
+    assert programs.restored(programs.stored(many)) == many
+
+
+def test_one_purchase_brings_every_moment_that_a_program_can_have() -> None:
+    allowed, store = milestones(limits.MOMENTS_MAX), Memory()
+    enroll(store, "ada", at("2026-01-02"), program=allowed)
+
+    buy(store, "ada", 100_00, at("2026-01-10"), receipt="r", program=allowed)
+
+    assert len(head_of(store, "ADA").entries) == 1 + limits.MOMENTS_MAX
+    assert head_of(store, "ADA").state.balance == 100 + limits.MOMENTS_MAX
+
+
 junk = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3),
@@ -286,3 +316,17 @@ def test_the_order_of_rewards_is_no_change_of_theirs() -> None:
     turned = programs.successor(replace(first, rewards=first.rewards[::-1]), first)
 
     assert {reward.version for reward in turned.rewards} == {1}
+
+
+def test_another_time_zone_than_the_version_before_is_warned_of() -> None:
+    """Points end with a day of the program: where it ends earlier, they are gone at an instant at which they were there."""
+    west, east = (program(timezone=zone) for zone in ("America/Los_Angeles", "Asia/Tokyo"))
+
+    [warning] = programs.warnings(programs.successor(east, west), west)
+
+    assert warning.startswith(
+        "The time zone was America/Los_Angeles in the version before: where days end earlier in Asia/Tokyo, "
+    )
+    assert warning.endswith(" (timezone)")
+    assert programs.warnings(programs.successor(program(timezone="Asia/Tokyo", name="Redbird"), east), east) == []
+    assert programs.warnings(east) == []

@@ -214,9 +214,31 @@ def test_a_birthday_can_bring_a_milestone_with_it() -> None:
     head = head_of(store, "ADA")
     assert [(moments.named_by(entry), entry.balance_after) for entry in head.entries] == [
         ("birthday", 30),
-        ("vip", 35),
-        ("year", 47),
+        ("year", 42),
+        ("vip", 47),
     ]
+
+
+VIP = program(moments=[{**BIRTHDAY, "title": ""}, {"id": "vip", "when": "balance", "at_least": 30, "title": "VIP"}])
+
+
+def test_what_a_moment_without_a_title_brings_is_told() -> None:
+    store = Memory()
+    enroll(store, "ada", JOINED, program=VIP, birthday=Birthday(3, 1))
+
+    assert visit(store, "2026-03-01", terms=VIP) == {"BONUS": 2, "MOMENT": 1}
+    assert told(store) == ["vip"]
+
+
+def test_a_milestone_that_time_brought_in_quiet_hours_is_told_when_they_are_over() -> None:
+    store = Memory()
+    vip = {"id": "vip", "when": "balance", "at_least": 30, "title": "VIP"}
+    terms = program(moments=[vip], pending={"days": 3})
+    enroll(store, "ada", JOINED, program=terms)
+    buy(store, "ada", 5_000, JOINED, receipt="1", program=terms)
+
+    assert visit(store, "2026-01-13 00:00", terms=terms, telling=False) == {"MATURITY": 1, "BONUS": 1}
+    assert visit(store, "2026-01-13 09:00", terms=terms) == {"MOMENT": 1}
 
 
 def test_points_of_a_birthday_pay_a_debt_first() -> None:
@@ -261,6 +283,14 @@ def test_a_silence_is_noticed_once_and_the_visit_before_finds_where_it_has_moved
     assert day("2026-06-01") + 60 in due(store)
     assert visit(store, at("2026-06-01") + timedelta(days=60))["BONUS"] == 1
     assert bonuses(store) == [("missed", 10)] * 2
+
+
+def test_a_new_rule_tells_of_a_silence_that_has_lasted_for_long() -> None:
+    store = Memory()
+    member(store, terms=PLAIN)
+
+    assert visit(store, "2026-06-10", everybody=True, terms=program(moments=[MISSED])) == {"BONUS": 1, "MOMENT": 1}
+    assert visit(store, "2026-06-11", terms=program(moments=[MISSED])) == {}
 
 
 def test_the_visit_of_a_rolling_day_that_moved_notes_where_it_is_now() -> None:
@@ -371,6 +401,68 @@ def test_what_was_booked_and_not_told_is_told_by_a_later_visit_though_others_wro
     assert told(store) == ["birthday"]
 
 
+class Mute(Memory):
+    """The process dies before it tells anything, while it `dies`."""
+
+    dies = False
+
+    def give_notice(self, account: str, notice: Notice) -> bool:
+        if self.dies:
+            raise KeyboardInterrupt
+        return super().give_notice(account, notice)
+
+
+def died_before_telling(store: Mute, on: datetime, terms: Program) -> None:
+    store.dies = True
+    with pytest.raises(KeyboardInterrupt):
+        visit(store, on, terms=terms)
+    store.dies = False
+
+
+def test_a_moment_that_was_booked_on_its_last_day_and_not_told_is_told_the_day_after() -> None:
+    store = Mute()
+    terms = program(moments=[BIRTHDAY])
+    enroll(store, "ada", JOINED, program=terms, birthday=Birthday(3, 1))
+    booked = at("2026-03-01") + timedelta(days=moments.CATCH_UP_DAYS)
+    died_before_telling(store, booked, terms)
+    buy(store, "ada", 500, booked, receipt="1", program=terms)
+    assert (bonuses(store), told(store)) == ([("birthday", 30)], [])
+
+    assert visit(store, booked + timedelta(days=1), terms=terms) == {"MOMENT": 1}
+
+
+def test_a_long_silence_that_was_booked_and_not_told_is_told_for_some_days() -> None:
+    terms = program(moments=[MISSED])
+    for late, expected in ((1, 1), (moments.CATCH_UP_DAYS, 1), (moments.CATCH_UP_DAYS + 1, 0)):
+        store = Mute()
+        member(store)
+        died_before_telling(store, at("2026-06-10"), terms)
+
+        assert visit(store, at("2026-06-10") + timedelta(days=late), terms=terms).get("MOMENT", 0) == expected
+
+
+def test_what_a_moment_without_a_title_brought_is_told_by_a_later_visit_as_well() -> None:
+    store = Mute()
+    enroll(store, "ada", JOINED, program=VIP, birthday=Birthday(3, 1))
+    died_before_telling(store, at("2026-03-01"), VIP)
+    buy(store, "ada", 500, at("2026-03-02"), receipt="1", program=VIP)
+
+    assert visit(store, "2026-03-03", terms=VIP) == {"MOMENT": 1}
+    assert told(store) == ["vip"]
+
+
+def test_what_was_told_long_ago_and_forgotten_is_not_told_again() -> None:
+    store = Memory()
+    terms = program(moments=[MISSED, {"id": "welcome", "when": "enrollment", "title": "Welcome"}])
+    enroll(store, "ada", JOINED, program=terms)
+    visit(store, "2026-03-11", terms=terms)
+    assert told(store) == ["welcome", "missed"]
+    store._notices.clear()
+
+    with unchanged(store):
+        assert visit(store, "2026-03-26", terms=terms) == {}
+
+
 def test_a_late_read_of_the_log_tells_all_the_same() -> None:
     store = Stale()
     member(store, birthday=Birthday(3, 1))
@@ -461,6 +553,48 @@ def test_without_consent_nobody_is_reminded_and_an_answer_can_be_taken_back() ->
         assert reminded(store, left).get("REMINDER", 0) == told_now
 
 
+def test_who_wants_reminders_again_is_reminded_of_the_stage_that_has_come() -> None:
+    store = bought(Memory())
+    update(store, "ada", JOINED, key="1", program=PLAIN, consents={Consent.REMINDERS: False})
+    assert reminded(store, 30) == {}
+    update(store, "ada", JOINED, key="2", program=PLAIN, consents={Consent.REMINDERS: True})
+
+    assert reminded(store, 20) == {"REMINDER": 1}
+    assert told(store) == [f"{LAST}-30"]
+
+
+def test_a_moment_that_was_not_told_for_want_of_consent_is_not_told_when_the_answer_changes() -> None:
+    store = Memory()
+    terms = program(moments=[BIRTHDAY, {**MISSED, "days": 70}])
+    enroll(store, "ada", JOINED, program=terms, birthday=Birthday(3, 10), consents={Consent.OFFERS: False})
+    assert visit(store, "2026-03-10", terms=terms) == {"BONUS": 1}
+    update(store, "ada", at("2026-03-12"), key="1", program=terms, consents={Consent.OFFERS: True})
+
+    assert visit(store, "2026-03-15", terms=terms) == {}
+    # Not either by a visit that has something to tell.
+    assert visit(store, at("2026-01-10") + timedelta(days=70), terms=terms) == {"BONUS": 1, "MOMENT": 1}
+    assert told(store) == ["missed"]
+
+
+def test_a_change_of_something_else_keeps_no_moment_from_being_told() -> None:
+    store = Mute()
+    member(store, birthday=Birthday(3, 1))
+    died_before_telling(store, at("2026-03-01"), TERMS)
+    update(store, "ada", at("2026-03-02"), key="1", program=TERMS, name="Ada L.")
+
+    assert visit(store, "2026-03-03") == {"MOMENT": 1}
+
+
+def test_a_program_that_tells_who_did_not_answer_tells_the_moments_of_the_last_days() -> None:
+    silent, telling = (program(moments=[BIRTHDAY], notices={"defaults": {"offers": each}}) for each in (False, True))
+    for late, expected in ((moments.CATCH_UP_DAYS, {"MOMENT": 1}), (moments.CATCH_UP_DAYS + 1, {})):
+        store = Memory()
+        enroll(store, "ada", JOINED, program=silent, birthday=Birthday(3, 1))
+        assert visit(store, "2026-03-01", terms=silent) == {"BONUS": 1}
+
+        assert visit(store, at("2026-03-01") + timedelta(days=late), terms=telling) == expected
+
+
 def test_a_rolling_day_is_reminded_of_as_it_stands_then() -> None:
     store = Memory()
     terms = program(expiry={"policy": "inactivity", "days": 100})
@@ -517,6 +651,38 @@ def test_a_summary_is_given_once_a_month_when_everybody_is_looked_at() -> None:
     assert visit(store, "2026-04-01", terms=terms, everybody=True) == {"SUMMARY": 1}
 
     assert [each.args["earned"] for each in reversed(store.notices("ADA", limit=9))] == [1_100, 10_000]
+
+
+@pytest.mark.parametrize("kind", [Memory, Stale])
+def test_points_that_expire_with_a_month_are_of_that_month(kind: type[Memory]) -> None:
+    store = kind()
+    terms = program(expiry={"months": 1, "days": 0, "rounding": "month"}, moments=[MONTH])
+    enroll(store, "ada", JOINED, program=terms)
+    buy(store, "ada", 1_000, at("2026-01-20"), receipt="1", program=terms)
+    buy(store, "ada", 2_000, at("2026-02-20"), receipt="2", program=terms)
+
+    for on in ("2026-02-01", "2026-03-01", "2026-04-01", "2026-05-01"):
+        # The visit that summarizes is the one that books the expiry.
+        visit(store, on, terms=terms, everybody=True)
+
+    summaries = [each.args for each in reversed(store.notices("ADA", limit=99)) if each.moment == "month"]
+    assert [(each["date"], each["earned"], each["expired"]) for each in summaries] == [
+        (day("2026-01-01"), 10, 0),
+        (day("2026-02-01"), 20, 10),
+        (day("2026-03-01"), 0, 20),
+    ]
+
+
+def test_points_that_are_booked_when_they_are_gone_expire_in_the_month_in_which_they_came() -> None:
+    store = Memory()
+    terms = program(expiry={"months": 0, "days": 5, "rounding": "day"}, moments=[MONTH])
+    enroll(store, "ada", JOINED, program=terms)
+    buy(store, "ada", 1_000, at("2026-02-02"), occurred_at=at("2026-01-11"), receipt="1", program=terms)
+
+    visit(store, "2026-03-01", terms=terms, everybody=True)
+
+    (summary,) = store.notices("ADA", limit=9)
+    assert (summary.args["earned"], summary.args["expired"]) == (10, 10)
 
 
 def test_who_joined_this_month_has_no_summary_of_the_last_one() -> None:

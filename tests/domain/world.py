@@ -289,11 +289,18 @@ def update(
 
 
 def block(
-    store: Store, name: str, now: datetime, *, key: str, reason: str = "SUSPICION", note: str | None = None
+    store: Store,
+    name: str,
+    now: datetime,
+    *,
+    key: str,
+    reason: str = "SUSPICION",
+    note: str | None = None,
+    program: Program = PROGRAM,
 ) -> Outcome:
     return standing.block(
         store,
-        PROGRAM,
+        program,
         actor=MANAGER,
         idempotency_key=key,
         member=external(name),
@@ -304,11 +311,18 @@ def block(
 
 
 def unblock(
-    store: Store, name: str, now: datetime, *, key: str, reason: str = "CLEARED", note: str | None = None
+    store: Store,
+    name: str,
+    now: datetime,
+    *,
+    key: str,
+    reason: str = "CLEARED",
+    note: str | None = None,
+    program: Program = PROGRAM,
 ) -> Outcome:
     return standing.unblock(
         store,
-        PROGRAM,
+        program,
         actor=MANAGER,
         idempotency_key=key,
         member=external(name),
@@ -328,11 +342,12 @@ def close(
     member: Lookup | None = None,
     reason: str = "LEFT",
     note: str | None = None,
+    program: Program = PROGRAM,
 ) -> Outcome:
     """Ends the membership of `name`, or of `member`; members end their own."""
     return standing.close(
         store,
-        PROGRAM,
+        program,
         actor=actor,
         idempotency_key=key,
         member=member or (external(name) if actor.role is not Role.MEMBER else None),

@@ -143,7 +143,7 @@ def risen(
         found.append((reached, until, Standing(ladder.tiers[reached].id, until), amount))
     total = state.marks.get(LIFETIME[ladder.metric], 0)
     for_ever = _for_ever(ladder, total)
-    if for_ever and not (is_manual and ladder.tiers[for_ever].is_for_ever(total - total_of(ladder, added))):
+    if for_ever and not (is_manual and ladder.tiers[for_ever].is_for_ever(total - total_of(ladder.metric, added))):
         found.append((for_ever, NEVER, Standing(ladder.tiers[for_ever].id, 0, Origin.LIFETIME), total))
     if not found:
         return None

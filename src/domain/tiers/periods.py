@@ -99,6 +99,6 @@ def months_counted(ladder: Ladder, qualifying: Iterable[int]) -> Iterator[int]:
     return (month_named(each) for each in qualifying if each - month_named(each) == metric)
 
 
-def total_of(ladder: Ladder, added: Iterable[tuple[int, int]]) -> int:
-    """What of more that counts is of the ladder's metric."""
-    return sum(amount for period, amount in added if period - month_named(period) == OF_METRIC[ladder.metric])
+def total_of(metric: Metric, added: Iterable[tuple[int, int]]) -> int:
+    """What of more that counts is of a metric."""
+    return sum(amount for period, amount in added if period - month_named(period) == OF_METRIC[metric])

@@ -92,6 +92,8 @@ class Auditor:
     merges: dict[str, Entry] = field(default_factory=dict)
     # How many silences the survivor had had by then.
     silences: dict[str, int] = field(default_factory=dict)
+    # Of each account that was merged: joining, activity and the moment of the survivor before the merge, and after it.
+    befores: dict[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = field(default_factory=dict)
     phones: dict[str, str | None] = field(default_factory=dict)
     # What was ever so.
     ever: set[tuple[str, ...]] = field(default_factory=set)
@@ -392,7 +394,7 @@ class Auditor:
                 assert entry.occurred is not None
                 year = 12 * date_of(rules.day(entry.occurred)).year
                 self.purchases[entry.key] = Bought(asked, entry, earned, year)
-                books.purchases += 1
+                books.purchases += not books.status
                 self._count(books, year, earned[0])
             case "RETURN":
                 bought = self.purchases[asked.of]
@@ -553,14 +555,25 @@ class Auditor:
                 self.merges[there.account] = entry
                 self.silences[there.account] = books.silences
                 # What both were and had, they are and have.
+                was = (books.joined, books.active, books.had)
                 books.joined = min(books.joined, there.joined)
                 books.active = max(books.active, there.active)
                 books.purchases += there.purchases
                 books.had = max(books.had, there.had)
+                self.befores[there.account] = (was, (books.joined, books.active, books.had))
                 self.ever.add(("together", *sorted((there.account, books.account))))
             case "UNMERGE":
                 there.status = ""
                 del self.lives_in[there.account]
+                books.purchases -= there.purchases
+                # What the merge had brought goes with it, unless it became something else since.
+                (joined, active, had), brought = self.befores[there.account]
+                if brought[0] != joined and books.joined == brought[0]:
+                    books.joined = joined
+                if brought[1] != active and books.active == brought[1]:
+                    books.active = active
+                if brought[2] != had and books.had == brought[2]:
+                    books.had = had
                 books.merged = tuple(each for each in books.merged if each != there.account)
 
     # --- decisions ----------------------------------------------------------------------------------------------------
