@@ -6,22 +6,29 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from domain.entries import Entry, EntryKind
+from domain import access, notices, purchases
+from domain.access import Role
+from domain.entries import Basket, Entry, EntryKind, Money
+from domain.members import Lookup
 from domain.refusals import InsufficientPoints
 from handlers.ledger import _connect
 from handlers.local.stack import Stack
+from schema.nodes import from_id
 from storage import chain, items
+from storage.programs import Programs
 from storage.streams import Logs
+from storage.table import Table
 from tests.engines import ROOT
 from tests.handlers.api import ENROLL, PURCHASE
 from tests.stack import Running, graphql
 from tools import event_schemas
 
+TOLD = "query ($id: ID!) { member(by: {id: $id}) { notices { edges { node { title } } } } }"
 # A stack that has just started has a relay that has just started; on a busy machine that takes a while.
 ARRIVAL_S_MAX = 60
 JSON = dict[str, Any]
@@ -143,6 +150,37 @@ def test_a_recorded_no_does_not_arrive_and_what_follows_names_what_was_before(st
         ("purchase.recorded", 3),
     ]
     assert details[2]["previousId"] == details[1]["id"]
+
+
+def test_a_notice_that_nobody_gave_is_given_by_the_relay(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A third purchase whose caller dies right behind its record: what it brought is told all the same."""
+    member = enrolled(stack, "events-eve")
+    for number in range(2):
+        bought(stack, "events-eve", str(number), 1_000)
+    connection = _connect(stack.region, stack)
+    program = Programs(connection, stack.table).current()
+    assert program is not None
+    now = datetime.now(UTC)
+    with monkeypatch.context() as dying:
+        dying.setattr(notices, "tell", lambda *_, **__: [])
+        purchases.record(
+            Table(connection, stack.table, pepper=b"another", shards=1),
+            program,
+            actor=access.actor(Role.PARTNER, issuer="https://till", subject="till", scopes=access.SCOPE_GRANTS),
+            source="till",
+            external_id="events-eve third",
+            member=Lookup("id", from_id(member)[1]),
+            basket=Basket(now, Money(1_000, "USD"), None, None, ()),
+            now=now,
+        )
+
+    give_up_at = time.monotonic() + ARRIVAL_S_MAX
+    told: list[str] = []
+    while "Third time lucky" not in told:
+        assert time.monotonic() < give_up_at, told
+        time.sleep(0.2)
+        answer = graphql(stack, TOLD, token=stack.token("staff"), variables={"id": member}).json()
+        told = [edge["node"]["title"] for edge in answer["data"]["member"]["notices"]["edges"]]
 
 
 def test_what_is_published_again_is_the_same(running: Running, stack: Stack, queue: Queue) -> None:
