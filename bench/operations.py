@@ -330,7 +330,8 @@ def _operations(asking: Asking, store: Table, on: Stage, now: datetime) -> Itera
     yield Asked("update a name", till(UPDATE, "Update", idempotencyKey="u-2", **update), 6, 5)
     turned = {"member": new, "reason": "FRAUD_SUSPECTED"}
     yield Asked("block", manager(BLOCK, "Block", idempotencyKey="b-1", **turned), 4, 2)
-    yield Asked("unblock", manager(UNBLOCK, "Unblock", idempotencyKey="b-2", **turned), 4, 2)
+    # And the next day is noted: what the block has kept away comes then.
+    yield Asked("unblock", manager(UNBLOCK, "Unblock", idempotencyKey="b-2", **turned), 5, 3)
     yield Asked("close, three look-ups", manager(CLOSE, "Close", idempotencyKey="b-3", **turned), 5, 11)
 
     # --- looking -------------------------------------------------------------------------------------------------------
