@@ -16,7 +16,6 @@ from enum import Enum
 from typing import Any, Protocol
 
 from domain import days, limits, tiers, visits
-from domain.entries import Record
 from domain.programs import Program
 from domain.store import Store
 
@@ -189,12 +188,6 @@ def is_quiet(program: Program, now: datetime) -> bool:
     start, end = program.notices.quiet
     hour = now.astimezone(program.zone).hour
     return start <= hour < end if start <= end else hour >= start or hour < end
-
-
-def waits_for_a_visit(record: Record, program: Program) -> bool:
-    """Whether what a record has brought is told by the visit after quiet hours: time alone has brought it, and within them."""
-    is_of_time = all(entry.key is None and entry.actor is None for entry in record.entries)
-    return is_of_time and is_quiet(program, record.state.at)
 
 
 def quiet_ends(program: Program, day: int) -> datetime:

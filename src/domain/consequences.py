@@ -135,8 +135,8 @@ def due(booked: State, before: State, after: State, program: Program) -> frozens
     """
     new = set(_dated(after) - _dated(booked))
     today = days.day_of(after.at, program.zone)
-    if before.status is Status.BLOCKED and after.status is Status.ACTIVE and program.moments:
-        # What a block has kept away, and is not too late, comes with the next day.
+    if before.status in (Status.BLOCKED, Status.MERGED) and after.status is Status.ACTIVE and program.moments:
+        # What a block, or another account, has kept away, and is not too late, comes with the next day.
         new.add(today + 1)
     if after.rolling is not None and before.rolling is None:
         new.add(after.rolling.until)

@@ -44,13 +44,14 @@ class Operation:
 class Plan:
     """What a decision wants written: entries of the account (the operation's own first; `at`, `balance_after` and its key are
     filled in when they are booked), records of `others` that stand or fall with them, what else does, a note of staff, and days
-    that get a due row besides those that follow from the account."""
+    that get a due row besides those that follow from the account. `judges` says whether milestones are judged."""
 
     entries: tuple[Entry, ...]
     others: tuple["Booking", ...] = ()
     beside: Beside = NOTHING
     note: Note | None = None
     due: frozenset[int] = frozenset()
+    judges: bool = True
 
 
 # Judges the account as it is now: a record with the sequence the next one will have. Gives what to book, or raises a `Refusal`.
@@ -430,8 +431,9 @@ def book(head: Record, key: Key | None, decide: Decision, *, now: datetime, prog
         entries += added
     last, passages = accounts.advance(state, state.at, program.zone)
     entries += passed(state, passages)
-    if entries:
-        brought_by = plan.entries[-1] if plan.entries else entries[-1]
+    # A recorded no brings nothing by itself.
+    brought_by = next((each for each in plan.entries if each.kind is not EntryKind.REFUSED), None)
+    if plan.judges and (brought_by or before.entries or not plan.entries):
         stood_at = moments.stood_at(program.moments, before.state)
         last, more = _milestones(last, brought_by, program, stood_at=stood_at)
         entries += more
@@ -472,14 +474,18 @@ def booked(state: State, entry: Entry, program: Program, *, at: datetime) -> tup
 
 
 def _milestones(
-    state: State, brought_by: Entry, program: Program, *, stood_at: Sequence[Moment] = ()
+    state: State, brought_by: Entry | None, program: Program, *, stood_at: Sequence[Moment] = ()
 ) -> tuple[State, tuple[Entry, ...]]:
-    """The state after the milestones that an account has reached, and their entries; their points live as long as those of
-    `brought_by`. `stood_at` are those that were reached before an operation took points away again. What one brings may reach the
-    next."""
+    """The state after the milestones that an account has reached, and their entries. `stood_at` are those that were reached
+    before an operation took points away again. What one brings may reach the next.
+
+    Their points live as long as those that are earned today, by what the member does in `brought_by`; None is by time alone.
+    """
     more: tuple[Entry, ...] = ()
-    if state.status is not Status.ACTIVE or brought_by.kind is EntryKind.REFUSED:
+    if state.status is not Status.ACTIVE:
         return state, more
+    by = EntryKind.BONUS if brought_by is None else brought_by.kind
+    brought_by = Entry(by, state.at, (), 0)
     for _ in program.moments:
         due = [*stood_at, *moments.stood_at(program.moments, state)]
         due = [moment for moment in due if not state.marks.get(moments.mark_of(moment), 0)]

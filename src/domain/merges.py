@@ -17,6 +17,7 @@ from domain.accounts import DEBT, ROLLING, Line, State, Status
 from domain.entries import Entry, EntryKind, Explanation, Key, Record, caller_key
 from domain.ledger import Operation, Outcome, Plan
 from domain.members import InvalidEmail, InvalidPhone, Lookup
+from domain.moments import On
 from domain.notes import Draft
 from domain.programs import Program
 from domain.refusals import (
@@ -255,7 +256,7 @@ def unmerge(
             undone,
             cause=(seq, index),
             qualifies=tuple((period, -amount) for period, amount in merged.qualifies),
-            marks=_parted_marks(before.state, merged, other=closed.state, before=own.state),
+            marks=_parted_marks(program, before.state, merged, other=closed.state, before=own.state),
         )
         plan = notes.planned(undone, kept)
         tier = _tier_without(program, before.state, undone, own=own, merge=merge, now=now)
@@ -317,12 +318,19 @@ def _joined_marks(state: State, other: State) -> tuple[tuple[str, int], ...]:
 _ADDED_UP = frozenset({*tiers.LIFETIME.values(), moments.PURCHASES})
 
 
-def _parted_marks(state: State, merged: Entry, *, other: State, before: State) -> tuple[tuple[str, int], ...]:
-    """The marks that change when `other` is an account of its own again: what was added up is taken apart, and what the merge has
-    brought goes, unless the survivor has come to something else since. `before` is the survivor before the merge."""
+def _parted_marks(
+    program: Program, state: State, merged: Entry, *, other: State, before: State
+) -> tuple[tuple[str, int], ...]:
+    """The marks that change when `other` is an account of its own again: what was added up is taken apart, and the day of joining
+    and the moments that the merge has brought go, unless they became something else since. `before` is the survivor before the
+    merge; where others are, or were, a part of it as well, whose they are is not told apart, and they stay.
+
+    The last activity stays too, and so do silences that were had: whatever the survivor did since may have been on that very day.
+    """
     marks = {name: max(state.marks.get(name, 0) - other.marks.get(name, 0), 0) for name in _ADDED_UP}
-    for name, value in merged.marks:
-        if name not in _ADDED_UP and state.marks.get(name, 0) == value:
+    stays = {moments.ACTIVE, *_ADDED_UP, *(moments.mark_of(each) for each in program.moments if each.on is On.SILENCE)}
+    for name, value in merged.marks if len(state.merged) == 1 and not before.merged else ():
+        if name not in stays and state.marks.get(name, 0) == value:
             marks[name] = before.marks.get(name, 0)
     return tuple(sorted((name, value) for name, value in marks.items() if value != state.marks.get(name, 0)))
 

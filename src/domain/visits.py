@@ -107,11 +107,14 @@ def _booking(
             entry = _bonus(state, each, program, today=today, at=at)
             entries.append(entry)
             state, _ = ledger.booked(state, entry, program, at=at)
-        return Plan(tuple(entries))
+        # Like a dated moment, a milestone that time alone has brought waits for a visit outside quiet hours.
+        return Plan(tuple(entries), judges=telling)
 
     # Most visits find nothing: that is cheap to know.
     before = ledger.current(head, now, program)
-    if not before.entries and not has_come(before.state):
+    is_active = before.state.status is Status.ACTIVE
+    stands = telling and is_active and bool(moments.stood_at(program.moments, before.state))
+    if not before.entries and not has_come(before.state) and not stands:
         return None
     return ledger.book(head, None, decide, now=now, program=program)
 

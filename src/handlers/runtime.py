@@ -198,7 +198,6 @@ def start_announcer() -> "Announcer":
     # The API's cold start does without what only this needs.
     from aws_lambda_powertools import Logger  # noqa: PLC0415
 
-    from domain import agenda  # noqa: PLC0415
     from handlers import bus, clients  # noqa: PLC0415
     from handlers.announcing import Announcer  # noqa: PLC0415
     from storage.streams import Logs  # noqa: PLC0415
@@ -211,7 +210,7 @@ def start_announcer() -> "Announcer":
 
     def tell(record: Record) -> None:
         program = programs.current()
-        if program is not None and not agenda.waits_for_a_visit(record, program):
+        if program is not None:
             notices.tell(store, record, program)
 
     return Announcer(Logs(connection, table), bus.Bus(clients.connect("events"), name), Logger(), tell)

@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,10 +13,9 @@ from hypothesis import strategies as st
 
 from domain import agenda, days, limits, visits
 from domain.agenda import NotATurn, Planned, Round, Turn
-from domain.entries import EntryKind
 from domain.programs import Program
 from storage.memory import Memory, MemoryAgenda
-from tests.domain.world import PROGRAM, at, buy, day, enroll, head_of, program, search, tick
+from tests.domain.world import PROGRAM, at, buy, day, enroll, program, search
 
 TODAY = day("2026-03-10")
 NOON = at("2026-03-10")
@@ -509,25 +507,3 @@ def test_quiet_hours_end_at_their_hour_also_where_clocks_change(
     assert ends == at(f"{on} {end}", ZoneInfo(zone))
     assert not agenda.is_quiet(terms, ends)
     assert agenda.is_quiet(terms, ends - timedelta(milliseconds=1))
-
-
-def test_what_time_brings_in_quiet_hours_waits_for_the_visit_after_them() -> None:
-    rules = program(
-        pending={"days": 3}, moments=[{"id": "vip", "when": "balance", "at_least": 50, "title": "You have $balance"}]
-    )
-    store = Memory()
-    enroll(store, "ada", at("2026-03-01 12:00"), program=rules)
-    buy(store, "ada", 6_000, at("2026-03-01 12:00"), receipt="1", program=rules)
-    bought = head_of(store, "ADA")
-    record = tick(store, "ADA", now=at("2026-03-04 00:10"), program=rules)
-
-    assert record is not None
-    assert [entry.kind for entry in record.entries] == [EntryKind.MATURITY, EntryKind.BONUS]
-    assert agenda.waits_for_a_visit(record, rules)
-    assert not agenda.waits_for_a_visit(bought, rules)
-    never_quiet = replace(rules, notices=replace(rules.notices, quiet=(0, 0)))
-    assert not agenda.waits_for_a_visit(record, never_quiet)
-    # The visit of that morning tells.
-    agenda.visit(store, rules, "ADA", agenda.Round.TELL, now=at("2026-03-04 09:00"))
-    assert [notice.moment for notice in store.notices("ADA", limit=9)] == ["vip"]
-    assert day("2026-03-04") in {due for due, account in store.due if account == "ADA"}

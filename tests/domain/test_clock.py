@@ -29,6 +29,7 @@ from domain.clock import (
 from domain.programs import Program
 from domain.refusals import IdempotencyKeyReused, InvalidText, OutcomeUnknown, Refusal
 from domain.store import Contended
+from storage import keys
 from storage.memory import Memory, MemoryAgenda, MemoryClock
 from tests.domain.world import MANAGER, PROGRAM, at, buy, day, enroll, program, search
 
@@ -472,6 +473,30 @@ def test_a_day_that_no_run_can_do_alone_is_done_by_several(sandbox: Sandbox) -> 
     assert job is not None
     assert job.status is JobStatus.DONE
     assert visited == dict.fromkeys(accounts, 1)
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_an_account_that_cannot_be_visited_hides_nobody_in_the_next_partition(
+    last: bool, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visited: Counter[str] = Counter()
+    accounts = sorted(f"M{number:02}" for number in range(40))
+    for account in accounts:
+        sandbox.store.note_due(account, [day("2026-03-02")])
+    shards = [[each for each in accounts if keys.shard(each, 4) == shard] for shard in range(4)]
+    broken = shards[0][-1 if last else 0]
+
+    def look(_store: Any, _program: Any, account: str, **_: Any) -> visits.Visited:
+        if account == broken:
+            raise ValueError
+        visited[account] += 1
+        return visits.Visited()
+
+    monkeypatch.setattr(visits, "visit", look)
+    job = sandbox.turn(to=at("2026-03-02 06:00"))
+
+    assert job.status is JobStatus.DONE
+    assert set(visited) == {*accounts} - {broken}
 
 
 @pytest.mark.parametrize("quiet", [(0, 0), (1, 5), (21, 9)])

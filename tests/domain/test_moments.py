@@ -487,11 +487,41 @@ def test_points_that_mature_reach_a_milestone_though_they_are_spent_at_once(is_v
 
     if is_visited:
         tick(store, "ADA", now=later, program=terms)
+        assert bonuses(store) == []
+        visits.visit(store, terms, "ADA", now=later, telling=True)
         assert bonuses(store) == [("vip", 500)]
     redeem(store, "ada", "latte", later, key="r", program=terms)
     redeem(store, "ada", "latte", later, key="r", program=terms)
 
     assert bonuses(store) == [("vip", 500)]
+
+
+def test_a_return_that_waited_and_is_refused_takes_no_milestone_away() -> None:
+    store, terms = Memory(), with_moments({**MILESTONE, "at_least": 50})
+    enroll(store, "ada", NOW, program=terms)
+    give_back(store, "1", NOW, key="r", amount=999_999, program=terms)
+
+    buy(store, "ada", 6_000, NOW, receipt="1", program=terms)
+
+    assert [entry.kind for entry in head_of(store, "ADA").entries] == [
+        EntryKind.PURCHASE,
+        EntryKind.REFUSED,
+        EntryKind.BONUS,
+    ]
+    assert bonuses(store) == [("vip", 500)]
+
+
+def test_what_a_milestone_brings_lives_as_long_as_points_of_that_day_whenever_the_purchase_was() -> None:
+    store, before = Memory(), with_moments(expiry={"months": 0, "days": 5, "rounding": "day"})
+    terms = with_moments({**MILESTONE, "at_least": 50}, expiry={"months": 0, "days": 5, "rounding": "day"})
+    enroll(store, "ada", NOW, program=before)
+    later = NOW + timedelta(days=20)
+    adjust(store, "ada", 60, later, key="a", program=before)
+
+    buy(store, "ada", 1_000, later, receipt="1", occurred_at=NOW + timedelta(days=1), program=terms)
+
+    assert bonuses(store) == [("vip", 500)]
+    assert head_of(store, "ADA").state.balance == 560
 
 
 def test_one_milestone_may_reach_the_next_and_a_blocked_account_none() -> None:
@@ -612,10 +642,46 @@ def test_an_undone_merge_leaves_each_with_a_life_of_their_own() -> None:
     unmerge(store, "bob", at("2026-01-22"), key="u", program=terms)
 
     assert together == {"active": day("2026-01-20"), "joined": day("2024-05-05"), "m.birthday": 2_026, "purchases": 2}
-    assert head_of(store, "ADA").state.marks == own
+    # Whoever was there last may have been both.
+    assert head_of(store, "ADA").state.marks == {**own, "active": day("2026-01-20")}
     visits.visit(store, terms, "ADA", now=at("2026-05-05"), telling=True)
     visits.visit(store, terms, "ADA", now=at("2026-06-01"), telling=True)
     assert [each for each in bonuses(store) if each[0] != "missed"] == [("birthday", 30)]
+
+
+def test_of_several_accounts_in_one_nothing_is_taken_that_may_be_anothers() -> None:
+    """Bob and Cyd both had the milestone; whoever is parted first, it was had, and is not had again."""
+    terms = with_moments({"id": "fifty", "when": "balance", "at_least": 50, "points": 5})
+    store = Memory()
+    for name, joined in (("ada", "2026-01-01"), ("bob", "2025-11-01"), ("cyd", "2025-12-01")):
+        enroll(store, name, at(joined), program=terms)
+    for name in ("bob", "cyd"):
+        adjust(store, name, 60, at("2026-01-02"), key=name, program=terms)
+        merge(store, name, "ada", at("2026-01-03"), key=f"m {name}", program=terms)
+
+    for name in ("bob", "cyd"):
+        unmerge(store, name, at("2026-01-04"), key=f"u {name}", program=terms)
+        adjust(store, "ada", 60, at("2026-01-04"), key=f"a {name}", program=terms)
+
+    assert bonuses(store) == []
+    assert head_of(store, "ADA").state.marks["m.fifty"] == 1
+
+
+@pytest.mark.parametrize("on", ["2026-01-20", "2026-01-22"])
+def test_what_the_survivor_did_on_the_day_of_the_others_last_visit_ends_a_silence(on: str) -> None:
+    terms = with_moments(MISSED)
+    store = Memory()
+    for name in ("ada", "bob"):
+        enroll(store, name, at("2026-01-02"), program=terms)
+    buy(store, "bob", 1_000, at("2026-01-20 09:00"), receipt="1", program=terms)
+    merge(store, "bob", "ada", at("2026-01-20 10:00"), key="m", program=terms)
+    buy(store, "ada", 1_000, at(f"{on} 15:00"), receipt="2", program=terms)
+    unmerge(store, "bob", at("2026-01-23"), key="u", program=terms)
+
+    visits.visit(store, terms, "ADA", now=at("2026-02-10"), telling=True)
+    assert bonuses(store) == []
+    visits.visit(store, terms, "ADA", now=at("2026-02-21"), telling=True)
+    assert bonuses(store) == [("missed", 15)]
 
 
 def test_what_the_survivor_did_while_two_were_one_stays_when_they_are_two_again() -> None:

@@ -237,8 +237,9 @@ def test_a_milestone_that_time_brought_in_quiet_hours_is_told_when_they_are_over
     enroll(store, "ada", JOINED, program=terms)
     buy(store, "ada", 5_000, JOINED, receipt="1", program=terms)
 
-    assert visit(store, "2026-01-13 00:00", terms=terms, telling=False) == {"MATURITY": 1, "BONUS": 1}
-    assert visit(store, "2026-01-13 09:00", terms=terms) == {"MOMENT": 1}
+    assert visit(store, "2026-01-13 00:00", terms=terms, telling=False) == {"MATURITY": 1}
+    assert visit(store, "2026-01-13 09:00", terms=terms) == {"BONUS": 1, "MOMENT": 1}
+    assert visit(store, "2026-01-13 09:00", terms=terms) == {}
 
 
 def test_points_of_a_birthday_pay_a_debt_first() -> None:

@@ -92,8 +92,9 @@ class Auditor:
     merges: dict[str, Entry] = field(default_factory=dict)
     # How many silences the survivor had had by then.
     silences: dict[str, int] = field(default_factory=dict)
-    # Of each account that was merged: joining, activity and the moment of the survivor before the merge, and after it.
-    befores: dict[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = field(default_factory=dict)
+    # Of each account that was merged: joining and the moment of the survivor before the merge, and whether no other account was
+    # in it; and both after it.
+    befores: dict[str, tuple[tuple[int, int, bool], tuple[int, int]]] = field(default_factory=dict)
     phones: dict[str, str | None] = field(default_factory=dict)
     # What was ever so.
     ever: set[tuple[str, ...]] = field(default_factory=set)
@@ -555,25 +556,22 @@ class Auditor:
                 self.merges[there.account] = entry
                 self.silences[there.account] = books.silences
                 # What both were and had, they are and have.
-                was = (books.joined, books.active, books.had)
+                was = (books.joined, books.had, not books.merged[:-1])
                 books.joined = min(books.joined, there.joined)
                 books.active = max(books.active, there.active)
                 books.purchases += there.purchases
                 books.had = max(books.had, there.had)
-                self.befores[there.account] = (was, (books.joined, books.active, books.had))
+                self.befores[there.account] = (was, (books.joined, books.had))
                 self.ever.add(("together", *sorted((there.account, books.account))))
             case "UNMERGE":
                 there.status = ""
                 del self.lives_in[there.account]
                 books.purchases -= there.purchases
-                # What the merge had brought goes with it, unless it became something else since.
-                (joined, active, had), brought = self.befores[there.account]
-                if brought[0] != joined and books.joined == brought[0]:
-                    books.joined = joined
-                if brought[1] != active and books.active == brought[1]:
-                    books.active = active
-                if brought[2] != had and books.had == brought[2]:
-                    books.had = had
+                # What the merge had brought goes with it, unless it became something else since, or others were in it as well.
+                (joined, had, was_alone), brought = self.befores[there.account]
+                if was_alone and books.merged == (there.account,):
+                    books.joined = joined if books.joined == brought[0] else books.joined
+                    books.had = had if books.had == brought[1] else books.had
                 books.merged = tuple(each for each in books.merged if each != there.account)
 
     # --- decisions ----------------------------------------------------------------------------------------------------
