@@ -372,15 +372,14 @@ class _Work:
         reading = f"{self.program.version} {round_.value} {mark} {today}"
         if reading != self.job.reading:
             self.job = replace(self.job, reading=reading, partitions=0, after="")
-        # The account it is at is one of the partition it is at, and says nothing of the others.
         place, after = self.job.partitions, self.job.after
-        for done, partition in enumerate(read, start=1):
-            if done <= place:
-                continue
-            for account in self.agenda.accounts(partition, after=after if done == place + 1 else ""):
+        for done, partition in enumerate(read[place:], start=place + 1):
+            for account in self.agenda.accounts(partition, after=after):
                 self._visit_account(account, round_, instant)
                 self._done(self.job.partitions, after=account)
             self._done(done)
+            # It was one of that partition, and says nothing of the next.
+            after = ""
         self.agenda.move_mark(round_, today)
         self.job = replace(self.job, marks={**self.job.marks, round_.value: today})
 

@@ -431,11 +431,12 @@ def book(head: Record, key: Key | None, decide: Decision, *, now: datetime, prog
         entries += added
     last, passages = accounts.advance(state, state.at, program.zone)
     entries += passed(state, passages)
-    # A recorded no brings nothing by itself.
-    brought_by = next((each for each in plan.entries if each.kind is not EntryKind.REFUSED), None)
-    if plan.judges and (brought_by or before.entries or not plan.entries):
+    kinds = [each.kind for each in plan.entries if each.kind is not EntryKind.REFUSED]
+    # A recorded no brings nothing; what time had done before it may.
+    is_no = bool(plan.entries) and not kinds and not before.entries
+    if plan.judges and not is_no:
         stood_at = moments.stood_at(program.moments, before.state)
-        last, more = _milestones(last, brought_by, program, stood_at=stood_at)
+        last, more = _milestones(last, kinds[0] if kinds else EntryKind.BONUS, program, stood_at=stood_at)
         entries += more
     record = Record(head.account, head.seq + 1, entries, last, prior=head.hash)
     due = plan.due | consequences.due(head.state, before.state, last, program)
@@ -446,7 +447,7 @@ def opening(account: str, entry: Entry, program: Program, *, now: datetime) -> B
     """The first record of an account, with the entry of its enrollment in it."""
     nothing = State(at=now)
     state, entries = booked(nothing, entry, program, at=now)
-    state, more = _milestones(state, entry, program)
+    state, more = _milestones(state, entry.kind, program)
     entries += more
     return Booking(
         Record(account, 1, entries, state), 0, consequences.due(nothing, nothing, state, program), Plan((entry,))
@@ -474,18 +475,17 @@ def booked(state: State, entry: Entry, program: Program, *, at: datetime) -> tup
 
 
 def _milestones(
-    state: State, brought_by: Entry | None, program: Program, *, stood_at: Sequence[Moment] = ()
+    state: State, kind: EntryKind, program: Program, *, stood_at: Sequence[Moment] = ()
 ) -> tuple[State, tuple[Entry, ...]]:
     """The state after the milestones that an account has reached, and their entries. `stood_at` are those that were reached
     before an operation took points away again. What one brings may reach the next.
 
-    Their points live as long as those that are earned today, by what the member does in `brought_by`; None is by time alone.
+    Their points live as long as those that an entry of `kind` earns today.
     """
     more: tuple[Entry, ...] = ()
     if state.status is not Status.ACTIVE:
         return state, more
-    by = EntryKind.BONUS if brought_by is None else brought_by.kind
-    brought_by = Entry(by, state.at, (), 0)
+    brought_by = Entry(kind, state.at, (), 0)
     for _ in program.moments:
         due = [*stood_at, *moments.stood_at(program.moments, state)]
         due = [moment for moment in due if not state.marks.get(moments.mark_of(moment), 0)]

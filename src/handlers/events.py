@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from domain import announcements, limits
 from domain.announcements import Event
 from domain.refusals import OutcomeUnknown
-from handlers import clients
+from handlers import aws
 from handlers.bus import Bus
 from handlers.ledger import EXIT_INTERRUPTED, EXIT_NOT_RUN, EXIT_WRONG, account_of, place_of
 from handlers.local.commands import HomeOption
@@ -83,7 +83,7 @@ def republish(
     arguments = place.stack.client_arguments if place.stack else {}
     run = _Run(
         Logs(place.connection, place.table),
-        None if dry_run else Bus(clients.connect("events", **arguments), name or ""),
+        None if dry_run else Bus(aws.connect("events", **arguments), name or ""),
         window,
     )
     teller = _Teller()

@@ -8,7 +8,7 @@ from typing import Any
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from domain import limits
-from handlers import clients
+from handlers import aws
 
 # Full jitter between calls for what a call has left.
 _PAUSE_FIRST_S = 0.1
@@ -25,7 +25,7 @@ class Queue:
         self, url: str, *, client: Callable[[], Any] | None = None, pause: Callable[[float], None] = time.sleep
     ) -> None:
         self._url = url
-        self._make = client or (lambda: clients.connect("sqs"))
+        self._make = client or (lambda: aws.connect("sqs"))
         self._made: Any = None
         self._retrying = Retrying(
             stop=stop_after_attempt(limits.MESSAGE_CALLS_MAX),

@@ -198,7 +198,7 @@ def start_announcer() -> "Announcer":
     # The API's cold start does without what only this needs.
     from aws_lambda_powertools import Logger  # noqa: PLC0415
 
-    from handlers import bus, clients  # noqa: PLC0415
+    from handlers import aws, bus  # noqa: PLC0415
     from handlers.announcing import Announcer  # noqa: PLC0415
     from storage.streams import Logs  # noqa: PLC0415
 
@@ -213,7 +213,7 @@ def start_announcer() -> "Announcer":
         if program is not None:
             notices.tell(store, record, program)
 
-    return Announcer(Logs(connection, table), bus.Bus(clients.connect("events"), name), Logger(), tell)
+    return Announcer(Logs(connection, table), bus.Bus(aws.connect("events"), name), Logger(), tell)
 
 
 def connect() -> Connection:

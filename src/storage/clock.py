@@ -19,7 +19,6 @@ from domain.store import Contended
 from storage import items, keys
 from storage.items import Item
 
-_MILLISECOND = timedelta(milliseconds=1)
 # How soon a stack that had no program yet is asked again.
 _ASK_AGAIN_S = 5.0
 
@@ -49,10 +48,7 @@ class ClockTable:
 
     def dial(self) -> Dial | None:
         found = self._get(keys.CONFIG, keys.CLOCK)
-        if found is None:
-            return None
-        row = items.DialRow.from_raw_data(found)
-        return Dial(int(row.offset) * _MILLISECOND, row.job)
+        return items.dial_from(found) if found else None
 
     def turn(self, dial: Dial, seen: Dial) -> None:
         assert dial.offset > seen.offset, "a clock is turned forward"
@@ -116,9 +112,10 @@ def _response(error: VerboseClientError) -> dict[str, Any]:
 def _if_seen(seen: Dial | None) -> dict[str, Any]:
     if seen is None:
         return {"ConditionExpression": "attribute_not_exists(PK)"}
+    item = items.dial_item(seen)
     # `at` is one of DynamoDB's reserved words.
     return {
         "ConditionExpression": "#at = :at AND j = :j",
         "ExpressionAttributeNames": {"#at": "at"},
-        "ExpressionAttributeValues": {":at": {"N": str(seen.offset // _MILLISECOND)}, ":j": {"S": seen.job}},
+        "ExpressionAttributeValues": {":at": item["at"], ":j": item["j"]},
     }

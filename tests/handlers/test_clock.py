@@ -15,7 +15,7 @@ from aws_lambda_powertools import Logger
 from botocore import handlers as botocore_handlers
 
 from domain import limits
-from handlers import clients, jobs, queue, runtime
+from handlers import aws, jobs, queue, runtime
 from handlers.jobs import Clockwork
 from schema.clock import duration_from
 from storage.agenda import DueRows
@@ -118,7 +118,7 @@ def made(ministack: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def sandbox(made: Sandbox, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     """The sandbox when nobody turns its clock. Each test finds it later than the one before."""
     sqs = Sqs()
-    monkeypatch.setattr(clients, "connect", lambda _service: sqs)
+    monkeypatch.setattr(aws, "connect", lambda _service: sqs)
     made.sqs.bodies.clear()
     made = Sandbox(made.api, made.engine, sqs)
     job = made.show()["job"]

@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from domain import announcements, limits
 from domain.entries import EntryKind
-from handlers import clients
+from handlers import aws
 from handlers import events as command
 from handlers.cli import app
 from schema.nodes import to_id
@@ -42,7 +42,7 @@ def members(quiet: Api) -> dict[str, str]:
 def bus(monkeypatch: pytest.MonkeyPatch) -> Events:
     """The bus that the command finds."""
     bus = Events()
-    monkeypatch.setattr(clients, "connect", lambda _service, **_: bus)
+    monkeypatch.setattr(aws, "connect", lambda _service, **_: bus)
     # As many as this table has; empty ones are asked at 1 ms each.
     monkeypatch.setattr(limits, "SHARDS_MAX", 4)
     return bus

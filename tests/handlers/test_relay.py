@@ -27,7 +27,7 @@ from domain import limits, notices
 from domain.entries import EntryKind, Record
 from domain.notices import Notice, NoticeKind
 from domain.refusals import InsufficientPoints, OutcomeUnknown
-from handlers import clients
+from handlers import aws
 from handlers.announcing import Announcer, CannotBeAnnounced
 from handlers.bus import Bus, size_of
 from handlers.runtime import SettingMissing
@@ -621,7 +621,7 @@ def relay(ministack: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[
     events = Events()
     table = f"relay-{uuid4()}"
     create_table(boto3.client("dynamodb", **ministack.client_kwargs), table)
-    monkeypatch.setattr(clients, "connect", lambda _service: events)
+    monkeypatch.setattr(aws, "connect", lambda _service: events)
     settings = {**ministack.environment, "REGULARS_TABLE": table, "REGULARS_EVENT_BUS": "bus"}
     for name, value in settings.items():
         monkeypatch.setenv(name, value)

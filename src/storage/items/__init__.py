@@ -6,14 +6,13 @@ client charge for structure: `20850+12 20881-3` is +12 points in the bucket of d
 """
 
 from storage.items.claims import BasketAttribute, claim_from, claim_item, end_from, end_item, return_from, return_item
-from storage.items.jobs import DialRow, DueRow, MarkRow, ProgramRow, dial_item, job_from, job_item
+from storage.items.jobs import DueRow, MarkRow, ProgramRow, dial_from, dial_item, job_from, job_item
 from storage.items.members import LookupRow, note_from, note_item, notice_from, notice_item, profile_from, profile_item
 from storage.items.records import RecordRow, record_from, record_item
 from storage.items.row import Item, Row
 
 __all__ = [
     "BasketAttribute",
-    "DialRow",
     "DueRow",
     "Item",
     "LookupRow",
@@ -23,6 +22,7 @@ __all__ = [
     "Row",
     "claim_from",
     "claim_item",
+    "dial_from",
     "dial_item",
     "end_from",
     "end_item",

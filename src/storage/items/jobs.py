@@ -1,17 +1,12 @@
 """CFG, D, JOB, CLOCK: the program, the days on which accounts have something happening, and the jobs that look."""
 
-from datetime import timedelta
-
-from pynamodb.attributes import Attribute, BinaryAttribute, NumberAttribute, UnicodeAttribute
-from pynamodb.constants import STRING
+from pynamodb.attributes import BinaryAttribute, NumberAttribute, UnicodeAttribute
 
 from domain.clock import Dial, Job, JobStatus
 from storage import keys
-from storage.items.attributes import InstantAttribute
+from storage.items.attributes import InstantAttribute, MarksAttribute
 from storage.items.row import Item, Row
-from storage.items.strings import marks_of, marks_text
-
-_MILLISECOND = timedelta(milliseconds=1)
+from storage.items.strings import MILLISECOND
 
 
 class DueRow(Row):
@@ -41,18 +36,6 @@ class DialRow(Row):
     job = UnicodeAttribute(attr_name="j")
 
 
-class CountsAttribute(Attribute[dict[str, int]]):
-    """Numbers by kind: `EXPIRY=12 MATURITY=3`."""
-
-    attr_type = STRING
-
-    def serialize(self, value: dict[str, int]) -> str:
-        return marks_text(value.items())
-
-    def deserialize(self, value: str) -> dict[str, int]:
-        return dict(marks_of(value))
-
-
 class JobRow(Row):
     """JOB: a turn of the clock, and how far it is."""
 
@@ -68,15 +51,21 @@ class JobRow(Row):
     partitions = NumberAttribute(attr_name="p")
     after = UnicodeAttribute(attr_name="k", null=True)
     reading = UnicodeAttribute(attr_name="l", null=True)
-    marks = CountsAttribute(attr_name="m", null=True)
-    counts = CountsAttribute(attr_name="c", null=True)
+    marks = MarksAttribute(attr_name="m", null=True)
+    counts = MarksAttribute(attr_name="c", null=True)
     failure = UnicodeAttribute(attr_name="e", null=True)
     version = NumberAttribute(attr_name="v")
 
 
 def dial_item(dial: Dial) -> Item:
     """Where a clock stands, as its item."""
-    return DialRow(keys.CONFIG, keys.CLOCK, offset=dial.offset // _MILLISECOND, job=dial.job).serialize()
+    return DialRow(keys.CONFIG, keys.CLOCK, offset=dial.offset // MILLISECOND, job=dial.job).serialize()
+
+
+def dial_from(item: Item) -> Dial:
+    """Where a clock stands, of its item."""
+    row = DialRow.from_raw_data(item)
+    return Dial(int(row.offset) * MILLISECOND, row.job)
 
 
 def job_item(job: Job) -> Item:

@@ -14,16 +14,16 @@ from domain.refusals import Refusal
 def millis(instant: datetime) -> int:
     """Whole milliseconds since the epoch."""
     # Exact: timestamp() would go through a float.
-    return (instant - _EPOCH) // _MILLISECOND
+    return (instant - _EPOCH) // MILLISECOND
 
 
 def instant_of(millis: str | int) -> datetime:
     """The aware UTC instant of milliseconds."""
-    return _EPOCH + int(millis) * _MILLISECOND
+    return _EPOCH + int(millis) * MILLISECOND
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = datetime.resolution * 1_000
+MILLISECOND = datetime.resolution * 1_000
 
 
 def line_text(line: Line) -> str:
