@@ -67,7 +67,7 @@ lint: setup ## Look for mistakes in the code
 .PHONY: types
 types: setup ## Check the types
 	@$(BIN)/mypy
-	@$(BIN)/mypy bench tools tests/engines.py tests/stack.py tests/local tests/build tests/handlers tests/schema tests/replay
+	@$(BIN)/mypy bench tools tests/engines.py tests/stack.py tests/local tests/build tests/handlers tests/schema tests/replay tests/scale
 
 .PHONY: contracts
 contracts: setup ## Check that the rooms import one way only

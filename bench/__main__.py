@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import agenda, baskets, cold, core, flat, hot, operations, report, stage, warm
+from bench import agenda, baskets, campaign, cold, core, flat, hot, operations, report, spike, stage, warm
 from bench.report import Section
 
 RESULTS = stage.ROOT / "build" / "bench.json"
@@ -36,6 +36,8 @@ def main() -> int:
             lambda: core.measure(on.program, quick=quick),
             lambda: baskets.measure(on.program, quick=quick),
             lambda: agenda.measure(on.program, quick=quick),
+            lambda: campaign.measure(on, quick=quick),
+            lambda: spike.measure(quick=quick),
             lambda: cold.measure(on, quick=quick),
             lambda: flat.measure(on, quick=quick),
             lambda: hot.measure(on, quick=quick),

@@ -18,3 +18,9 @@ $(BOTO3)/.synced: locks/dev.txt | python $(UV)
 .PHONY: bench
 bench: setup build-here boto3-here ## Measure CPU, calls and write units against hand-written handlers (BENCH=--quick)
 	@$(BIN)/python -m bench $(BENCH)
+
+# make bench-foreground FOREGROUND_MEMBERS=3000
+FOREGROUND_MEMBERS ?= 1000
+.PHONY: bench-foreground
+bench-foreground: local-tools build-here ## Measure tills on a local stack of its own while a campaign of everybody runs
+	@$(BIN)/python -m bench.foreground --members $(FOREGROUND_MEMBERS)

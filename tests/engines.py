@@ -135,15 +135,15 @@ def table_properties() -> Mapping[str, Any]:
 
 
 @contextmanager
-def run_ministack() -> Iterator[Engine]:
-    """MiniStack in an environment of its own (its graphql-core is too old for ours)."""
+def run_ministack(services: str = "dynamodb") -> Iterator[Engine]:
+    """MiniStack, with some of its services, in an environment of its own (its graphql-core is too old for ours)."""
     make(".local/ministack/.synced")
 
     def command(port: int, directory: Path) -> tuple[list[str], dict[str, str]]:
         return [str(LOCAL / "ministack" / "bin" / "ministack")], {
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(port),
-            "SERVICES": "dynamodb",  # A third of the time and half of the memory of all services.
+            "SERVICES": services,  # One of them takes a third of the time and half of the memory of all.
             "SFTP_ENABLED": "0",
             "IOT_MTLS_ENABLED": "0",
             "STATE_DIR": str(directory),

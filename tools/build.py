@@ -39,21 +39,27 @@ MACHINES = {"arm64": ("aarch64", 183), "x86_64": ("x86_64", 62)}
 ROOMS = ("domain", "storage", "schema", "handlers")
 # What starts the program elsewhere than in Lambda. A test imports all the rest without the packages that these need.
 NEVER_DEPLOYED = (
+    "handlers/asking.py",
+    "handlers/campaign.py",
     "handlers/cli.py",
     "handlers/client.py",
     "handlers/clock.py",
+    "handlers/dlq.py",
     "handlers/events*",
+    "handlers/failures.py",
     "handlers/ledger*",
     "handlers/local*",
     "handlers/program*",
     "handlers/replay*",
+    "handlers/seed*",
+    "handlers/uploading.py",
     "domain/verification*",
     "storage/audit*",
     "storage/memory*",
 )
 
 # Of botocore's descriptions of some 440 AWS services (25 MB), those of which `src` makes a client.
-BOTOCORE_SERVICES = ("dynamodb", "events", "sqs")
+BOTOCORE_SERVICES = ("dynamodb", "events", "s3", "sqs")
 # A page for browsing REST APIs, type stubs, commands, and the bookkeeping of the installation. The METADATA and the
 # licenses of each package stay.
 NEVER_USED = (

@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LIST = ROOT / "tests" / "mutants.toml"
-COPIED = ("src", "tests", "demo", "docs", "pyproject.toml", "schema.graphql")
+COPIED = ("src", "tests", "bench", "demo", "docs", "pyproject.toml", "schema.graphql")
 # A mistake may make a loop endless: whoever does not end in time has noticed it too.
 SECONDS_MAX = 300
 PASSED, FAILED = 0, 1

@@ -44,6 +44,8 @@ class Permission(Enum):
     NOTICES_READ = "NOTICES_READ"
     JOBS_READ = "JOBS_READ"
     CLOCK_ADVANCE = "CLOCK_ADVANCE"
+    CAMPAIGNS_READ = "CAMPAIGNS_READ"
+    CAMPAIGNS_MANAGE = "CAMPAIGNS_MANAGE"
 
 
 _OWN = frozenset(
@@ -73,6 +75,7 @@ ROLE_GRANTS: dict[Role, frozenset[Permission]] = {
         Permission.NOTES_READ,
         Permission.NOTICES_READ,
         Permission.JOBS_READ,
+        Permission.CAMPAIGNS_READ,
     },
     Role.MANAGER: frozenset(Permission) - _OWN,
 }

@@ -16,6 +16,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from domain import days, limits, tiers, visits
+from domain.messages import Poison
 from domain.programs import Program
 from domain.store import Store
 
@@ -58,7 +59,7 @@ class Turn:
 Partition = tuple[int | None, int]
 
 
-class NotATurn(ValueError):
+class NotATurn(Poison):
     """A message that no planner has written; the text says what is wrong with it."""
 
 

@@ -18,6 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from domain import accounts, days, limits
 from domain.accounts import DEBT, ROLLING, Line, State
+from domain.campaigns import giving
 from domain.entries import Entry, EntryKind, Money, Record, returned_purchase
 from domain.notices import Notice, NoticeKind
 from domain.refusals import OutcomeUnknown
@@ -397,9 +398,20 @@ def _tier_until(told: Told) -> str | None:
     return _day(standing.until) if standing is not None and standing.until else None
 
 
+def _campaign_of(told: Told) -> str:
+    campaign = told.entry.key and told.entry.key.campaign
+    assert campaign
+    return told.to_id("Campaign", campaign)
+
+
+def _kept(told: Told) -> int:
+    return sum(line.points for line in told.entry.explanation if line.rule == giving.WRITTEN_OFF)
+
+
 _REASON: Field[Told] = Field(
     "reason", _text("The reason code that was given; null if none was.", nullable=True), lambda told: told.entry.reason
 )
+_CAMPAIGN: Field[Told] = Field("campaignId", _text("The campaign, as in the API."), _campaign_of)
 _PURCHASE: Field[Told] = Field("purchaseId", _text("The purchase, as in the API."), _purchase_of)
 _TOTAL: Field[Told] = Field(
     "total",
@@ -522,6 +534,14 @@ KINDS: dict[EntryKind, Kind[Told] | None] = {
     ),
     EntryKind.BONUS: Kind(
         "bonus.granted", "A moment of the membership gave points, or none; the explanation names it.", ()
+    ),
+    EntryKind.CAMPAIGN_BONUS: Kind(
+        "campaign.granted", "A campaign gave points; the reason is its code.", (_CAMPAIGN, _REASON)
+    ),
+    EntryKind.CAMPAIGN_REVERSAL: Kind(
+        "campaign.reverted",
+        "What a campaign gave was taken back, as far as the member still had it; `writtenOff` points stay with them.",
+        (_CAMPAIGN, _REASON, Field("writtenOff", _whole("Points that were spent by then."), _kept)),
     ),
     EntryKind.MATURITY: Kind("points.matured", "Pending points became available; `points` is 0."),
     EntryKind.EXPIRY: Kind("points.expired", "Points expired."),

@@ -39,6 +39,9 @@ class EntryKind(Enum):
     TIER = "TIER"
     # Points for a moment of the membership.
     BONUS = "BONUS"
+    # Points of a campaign, and their reversal.
+    CAMPAIGN_BONUS = "CAMPAIGN_BONUS"
+    CAMPAIGN_REVERSAL = "CAMPAIGN_REVERSAL"
     # A no that was decided after the key was claimed: nobody sees it but whoever sends the key again.
     REFUSED = "REFUSED"
     LAPSE = accounts.LAPSED
@@ -63,8 +66,15 @@ class Key:
 
     @property
     def is_for_ever(self) -> bool:
-        """Whether it is remembered for the program's life, as purchases and their returns are; a caller's own is not."""
-        return not self.source.startswith("~") or self.source.startswith(_RETURN_SOURCE)
+        """Whether it is remembered for the program's life, as purchases, their returns and what campaigns give are; a caller's
+        own is not."""
+        return not self.source.startswith("~") or self.source.startswith((_RETURN_SOURCE, _CAMPAIGN_SOURCE))
+
+    @property
+    def campaign(self) -> str | None:
+        """The campaign whose system key it is. Such a key has no claim: the log alone says whether it is booked."""
+        is_of_one = self.source.startswith(_CAMPAIGN_SOURCE)
+        return self.source.removeprefix(_CAMPAIGN_SOURCE) if is_of_one else None
 
 
 def caller_key(actor_id: str, value: str) -> Key:
@@ -73,8 +83,9 @@ def caller_key(actor_id: str, value: str) -> Key:
     return Key(f"~{quote(actor_id, safe='')}", value)
 
 
-# No caller's id starts like this: theirs begin with the kind of caller (domain/access.py).
+# No caller's id starts like these: theirs begin with the kind of caller (domain/access.py).
 _RETURN_SOURCE = "~r."
+_CAMPAIGN_SOURCE = "~c."
 
 
 def return_key(purchase: Key, return_id: str) -> Key:
@@ -87,6 +98,16 @@ def returned_purchase(key: Key) -> tuple[Key, str]:
     assert key.source.startswith(_RETURN_SOURCE)
     value, _, return_id = key.value.partition(":")
     return Key(key.source.removeprefix(_RETURN_SOURCE), unquote(value)), return_id
+
+
+def bonus_key(campaign: str, account: str) -> Key:
+    """The system key of what a campaign gives to an account: once for the program's life."""
+    return Key(f"{_CAMPAIGN_SOURCE}{campaign}", account)
+
+
+def reversal_key(campaign: str, account: str) -> Key:
+    """The system key of the reversal of what a campaign gave to an account."""
+    return Key(f"{_CAMPAIGN_SOURCE}{campaign}", f"{account}:revert")
 
 
 @dataclass(frozen=True, slots=True)

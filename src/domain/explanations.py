@@ -2,6 +2,7 @@
 
 from domain import days, moments, purchases, reversals, rewards, standing, tiers
 from domain.accounts import ROLLING
+from domain.campaigns import giving
 from domain.days import Rounding
 from domain.entries import Entry, EntryKind, Explanation, Money
 from domain.expiry import Expiry, Policy
@@ -18,6 +19,8 @@ _FIELDS = {
     "changed:externalId": "external id",
     "changed:birthday": "birthday",
     "changed:consents": "choice of notices",
+    "changed:homeLocation": "home location",
+    "changed:tags": "set of tags",
 }
 
 
@@ -95,6 +98,12 @@ def describe(explanation: Explanation, entry: Entry, program: Program) -> str:
             return f"{points} points became available."
         case EntryKind.BONUS:
             return f"{points} points for {_occasion(program.moment(moments.named_by(entry)))}."
+        case EntryKind.CAMPAIGN_BONUS:
+            return f"{points} points by the campaign {entry.reason}."
+        case EntryKind.CAMPAIGN_REVERSAL if explanation.rule == giving.WRITTEN_OFF:
+            return f"{points} points of the campaign were spent by then, and stay with the member."
+        case EntryKind.CAMPAIGN_REVERSAL:
+            return f"{points} points of the campaign {entry.reason} were taken back."
         case _:
             return f"{explanation.points} points by {explanation.rule!r}."
 

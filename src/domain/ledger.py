@@ -10,7 +10,7 @@ every record between the claim's sequence and n, and found no k there.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -110,33 +110,38 @@ def commit(
     """
     again = resuming or (lambda _claim: decide)
     # The first read may be stale: a stale head only loses the append. A refusal is never judged on one.
-    head, followed = _found(store, operation.account)
+    head, followed = located(store, operation.account)
     try:
         booking = book(head, operation.key, decide, now=now, program=program)
     except Refusal:
-        head, followed = _found(store, operation.account, strong=True)
+        head, followed = located(store, operation.account, strong=True)
         try:
             booking = book(head, operation.key, decide, now=now, program=program)
         except Refusal as refusal:
-            claim = replace(_claim(operation, head, followed, at=now), refusal=refusal)
+            claim = replace(claim_of(operation, head, followed, at=now), refusal=refusal)
             return _refused(store, operation, claim, again, now=now, program=program)
-    claim = _claim(operation, head, followed, at=now)
-    for attempt in range(limits.COMMIT_ATTEMPTS_MAX):
-        try:
-            store.remember(claim)
-        except ClaimTaken as taken:
-            return replay(store, operation, taken.claim, again, now=now, program=program)
-        except Contended:
-            store.pause(attempt)
-            continue
-        break
-    else:
-        raise _unknown()
+    claim = claim_of(operation, head, followed, at=now)
+    try:
+        remember(store, claim)
+    except ClaimTaken as taken:
+        return replay(store, operation, taken.claim, again, now=now, program=program)
     try:
         write(store, booking, program)
     except Contended:
         return resume(store, claim, decide, now=now, program=program)
     return Outcome(booking.record, booking.index, replayed=False)
+
+
+def remember(store: Store, claim: Claim) -> None:
+    """Claims a key, however many transactions are on it. Raises `ClaimTaken`; refuses `OutcomeUnknown`."""
+    for attempt in range(limits.COMMIT_ATTEMPTS_MAX):
+        try:
+            store.remember(claim)
+        except Contended:
+            store.pause(attempt)
+            continue
+        return
+    raise unknown()
 
 
 def replay(
@@ -164,8 +169,8 @@ def replay(
 
 def _completed(store: Store, operation: Operation, *, now: datetime) -> Claim:
     """The claim of a purchase whose returns came first: completed now, or by somebody else a moment ago."""
-    head, followed = _found(store, operation.account)
-    claim = replace(_claim(operation, head, followed, at=now), had_returns=True)
+    head, followed = located(store, operation.account)
+    claim = replace(claim_of(operation, head, followed, at=now), had_returns=True)
     for attempt in range(limits.COMMIT_ATTEMPTS_MAX):
         try:
             store.complete(claim)
@@ -175,7 +180,7 @@ def _completed(store: Store, operation: Operation, *, now: datetime) -> Claim:
             store.pause(attempt)
             continue
         return claim
-    raise _unknown()
+    raise unknown()
 
 
 def resume(store: Store, claim: Claim, decide: Decision, *, now: datetime, program: Program) -> Outcome:
@@ -185,22 +190,22 @@ def resume(store: Store, claim: Claim, decide: Decision, *, now: datetime, progr
     for attempt in range(limits.COMMIT_ATTEMPTS_MAX):
         found = trail.find(claim.key)
         if found is not None:
-            return _told(found)
+            return told(found)
         try:
             booking = book(trail.head, claim.key, decide, now=now, program=program)
         except OutcomeUnknown:
             # What the decision wanted to read besides the account did not answer: nothing is decided.
             raise
         except Refusal as refusal:
-            booking = book(trail.head, claim.key, _no(refusal), now=now, program=program)
+            booking = book(trail.head, claim.key, no(refusal), now=now, program=program)
         try:
             write(store, booking, program)
         except Contended:
             # Contenders spread out; the record that won is read before the next attempt.
             store.pause(attempt)
             continue
-        return _told(Outcome(booking.record, booking.index, replayed=False))
-    raise _unknown()
+        return told(Outcome(booking.record, booking.index, replayed=False))
+    raise unknown()
 
 
 def write(store: Store, booking: Booking, program: Program) -> None:
@@ -238,11 +243,14 @@ def known_head(store: Store, account: str, *, strong: bool = False) -> Record:
     Refuses `MemberNotFound` when nobody has it. A strong look follows where the cheap one found nothing: somebody who joined a
     moment ago is a member.
     """
-    return _found(store, account, strong=strong)[0]
+    return located(store, account, strong=strong)[0]
 
 
-def _found(store: Store, account: str, *, strong: bool = False) -> tuple[Record, tuple[tuple[str, int], ...]]:
-    """What `known_head` finds, and the accounts that led there, each with the sequence of its closing record."""
+def located(store: Store, account: str, *, strong: bool = False) -> tuple[Record, tuple[tuple[str, int], ...]]:
+    """What `known_head` finds, and the accounts that led there, each with the sequence of its closing record.
+
+    Refuses `MemberNotFound` and, where merges are made and undone all the time, `OutcomeUnknown`.
+    """
     head = _head(store, account, strong=strong)
     followed: tuple[tuple[str, int], ...] = ()
     for _ in range(limits.MERGES_FOLLOWED_MAX + 1):
@@ -257,7 +265,7 @@ def _found(store: Store, account: str, *, strong: bool = False) -> tuple[Record,
             head = survivor
         else:
             head = again
-    raise _unknown()
+    raise unknown()
 
 
 def _head(store: Store, account: str, *, strong: bool) -> Record:
@@ -267,7 +275,7 @@ def _head(store: Store, account: str, *, strong: bool) -> Record:
     return head
 
 
-def _claim(operation: Operation, head: Record, followed: tuple[tuple[str, int], ...], *, at: datetime) -> Claim:
+def claim_of(operation: Operation, head: Record, followed: tuple[tuple[str, int], ...], *, at: datetime) -> Claim:
     """The claim of an operation that has seen `head`, where its account has led it."""
     return Claim(
         key=operation.key,
@@ -314,21 +322,25 @@ def _refused(
     raise refusal
 
 
-def _no(refusal: Refusal) -> Decision:
+def no(refusal: Refusal) -> Decision:
+    """Decides what was refused after its key was claimed: an entry that moves nothing."""
+
     def decide(before: Record) -> Entry:
         return Entry(EntryKind.REFUSED, before.state.at, (), 0, refusal=refusal)
 
     return decide
 
 
-def _told(outcome: Outcome) -> Outcome:
+def told(outcome: Outcome) -> Outcome:
+    """An outcome as its caller hears it. Raises the refusal that stands there instead of an entry."""
     refusal = outcome.entry.refusal
     if refusal is not None:
         raise refusal.again() if outcome.replayed else refusal
     return outcome
 
 
-def _unknown() -> OutcomeUnknown:
+def unknown() -> OutcomeUnknown:
+    """The refusal of whoever lost every attempt."""
     return OutcomeUnknown("The account is too busy; whether this happened is unknown. Retry with the same key.")
 
 
@@ -367,6 +379,20 @@ class Trail:
                     return Outcome(record, index, replayed=True)
         return None
 
+    def find_each(self, keys: Collection[Key], *, to_head: bool = True) -> dict[Key, Outcome]:
+        """Where entries with any of `keys` stand, by their keys. With all records up to `head`, which then is the newest; or,
+        where that is not wanted, only until all are found."""
+        found: dict[Key, Outcome] = {}
+        for record in self._newer():
+            if (record.account, record.seq) == (self.claim.account, self.claim.seq_seen):
+                continue
+            for index, entry in enumerate(record.entries):
+                if entry.key is not None and entry.key in keys:
+                    found[entry.key] = Outcome(record, index, replayed=True)
+            if not to_head and len(found) == len(keys):
+                break
+        return found
+
     def _newer(self) -> Iterator[Record]:
         limit = 2
         for _ in range(limits.RESUME_PAGES_MAX):
@@ -383,7 +409,7 @@ class Trail:
                 if len(page) < limit:
                     return
             limit = limits.RESUME_PAGE
-        raise _unknown()
+        raise unknown()
 
     def _turned(self, record: Record) -> bool:
         """Whether the search goes on in another account after this record."""

@@ -56,6 +56,10 @@ EMAIL_LENGTH_MAX = 254
 # ITU-T E.164: at most 15 digits.
 PHONE_DIGITS_MAX = 15
 PHONE_DIGITS_MIN = 7
+# A tag is a word or three. Twenty of them are some 660 bytes of the profile, which every home screen reads and a campaign reads
+# of everybody; a member with more of them is a member of lists, and lists are campaigns' own.
+TAG_LENGTH_MAX = 32
+TAGS_MAX = 20
 LABEL_LENGTH_MAX = 64  # location, channel, SKU, category: they are stored with every entry or basket line
 REASON_LENGTH_MAX = 64
 NOTE_LENGTH_MAX = 1_000
@@ -141,8 +145,41 @@ MESSAGE_CALLS_MAX = 5
 MESSAGE_DELAY_MAX = timedelta(minutes=15)
 # How often a message is delivered before it goes to the queue of failures; template.yaml says the same of each queue.
 DELIVERIES_MAX = 5
+# Why a message failed, in the queue of failures: a sentence or two. The log has the rest, and a message has its own limit.
+FAILURE_REASON_LENGTH_MAX = 512
 # Accounts are named by ULIDs of 26 characters.
 ACCOUNT_LENGTH_MAX = 64
+
+# --- queues of failures, as `regulars dlq` sees them -------------------------------------------------------------------
+
+# Failures looked through for the ones that are named: a tenth of what a queue lets be out of sight at once (AWS: 120,000), and
+# some minutes. Who has more of them does not name single ones.
+FAILURES_LOOKED_AT_MAX = 10_000
+# Failures among which `list` looks for the oldest: more would keep whoever looks waiting.
+FAILURES_GLANCED_AT_MAX = 100
+# Messages a second of a move that SQS makes by itself (AWS limit).
+FAILURES_MOVED_A_SECOND_MAX = 500
+
+# --- submissions -------------------------------------------------------------------------------------------------------
+
+# Purchases of one submission: as long as a list in an input may be at all (schema/limits.py).
+SUBMISSION_PURCHASES_MAX = 500
+# What a submission keeps of its purchases is one item, and an item holds at most 400 KB (AWS limit): their numbers, and why some
+# were refused. No request of the default size (template.yaml, BodyBytesMax) comes near.
+SUBMISSION_BYTES_MAX = 300_000
+# Bytes of a purchase's fingerprint that a submission keeps: enough to tell two inputs under one key apart.
+SUBMISSION_FINGERPRINT_BYTES = 8
+# What is queued longer than this is refused. A queue keeps a message for 14 days and its queue of failures for 14 more, so only
+# what somebody moves back again and again gets so old; and the submission that tells of it is not forgotten yet.
+QUEUED_AGE_MAX = timedelta(days=25)
+SUBMISSION_RETENTION = CLAIM_RETENTION
+SUBMISSION_PAGE_MAX = 100
+# What the messages of one call to a queue may come to together, in bytes (AWS had this limit for years and has raised it since).
+MESSAGE_CALL_BYTES_MAX = 256 * 1024
+# Calls to a queue that are on their way at once while somebody waits for an answer: fifty of them take a second one by one.
+MESSAGE_CALLS_AT_ONCE_MAX = 8
+# Purchases that are booked together: as many as a batch of the queue has. A record of one write unit holds some eight.
+GROUP_OPERATIONS_MAX = 50
 
 # --- the sandbox's clock -----------------------------------------------------------------------------------------------
 
@@ -160,6 +197,70 @@ CLOCK_ATTEMPTS_MAX = 5
 # Accounts in a row that a job of the clock cannot visit before it is the store's fault and not theirs.
 CLOCK_FAILURES_MAX = 3
 
+# --- campaigns ---------------------------------------------------------------------------------------------------------
+
+# Members of one chunk: some seconds of work that are looked at again when its worker dies, and one message for all of them.
+CHUNK_MEMBERS_MAX = 500
+# Labels that one condition of an audience names.
+AUDIENCE_LABELS_MAX = 50
+# A chunk's decision names a member's segment with one letter.
+CAMPAIGN_SEGMENTS_MAX = 20
+# Points that live longer than ten years are meant to live for ever.
+CAMPAIGN_VALID_DAYS_MAX = 3_660
+# Whoever holds out nearly everybody does not want a campaign.
+HOLD_OUT_PERCENT_MAX = 90
+# It stands in the notice of every member, which then is still one write unit.
+CAMPAIGN_TEXT_LENGTH_MAX = 400
+# What was done with a campaign: who pauses and resumes more often than this has other troubles. The oldest steps are let go.
+CAMPAIGN_STEPS_MAX = 60
+# What a preview looked at can be looked up for a while; what it found stays with the campaign.
+PREVIEW_RETENTION = timedelta(days=35)
+# Campaigns that wait for their time, run, or are reverted, at once: somebody looks at all of them every minute.
+CAMPAIGNS_AT_WORK_MAX = 50
+# How far ahead a campaign is scheduled.
+CAMPAIGN_AHEAD_MAX = timedelta(days=400)
+CAMPAIGNS_PAGE_MAX = 50
+# Attempts to write a campaign, a budget or a shard's progress that others write as well: as with appends, one of them wins each
+# time.
+CAMPAIGN_ATTEMPTS_MAX = 100
+# Members between two looks at whether a campaign was stopped: a second or so.
+CHUNK_LOOK_MEMBERS = 50
+# A worker lives two minutes (template.yaml) and no longer: when a campaign was cancelled so long ago, nobody gives anything any
+# more.
+CAMPAIGN_WORKER_MAX = timedelta(minutes=3)
+# Whoever reads a log back for a system key looks so much further than the key can be old: clocks of two machines differ.
+SYSTEM_KEY_MARGIN = timedelta(minutes=15)
+
+# --- lists of members -------------------------------------------------------------------------------------------------
+
+# Lines of an uploaded file. A program's largest audiences come as conditions; so many lines are some twenty minutes of ten
+# workers (docs/lists.md), and their accounts are put together in the memory of one.
+LIST_LINES_MAX = 1_000_000
+# What a file may have: more than a hundred bytes a line. It is read whole once, to be cut.
+LIST_BYTES_MAX = 128 * 1024**2
+# The longest line; beyond this somebody has uploaded something else.
+LIST_LINE_BYTES_MAX = 64 * 1024
+# Lines of one part: some twenty seconds of look-ups, which are made again when a worker dies, and 36 KB of accounts.
+LIST_PART_LINES = 2_000
+LIST_PARTS_MAX = LIST_LINES_MAX // LIST_PART_LINES
+# A part is not begun with less time than this: a third of what a worker has (template.yaml).
+LIST_PART_TIME = timedelta(seconds=40)
+# Look-ups of one part that are on their way at once: each spends most of its time waiting.
+LIST_LOOKUPS_AT_ONCE_MAX = 8
+# Accounts of one item of a list: some 90 KB, of 400 that it may have (AWS limit).
+LIST_PAGE_ACCOUNTS = 5_000
+# Lines of each flaw that are told: whoever has more of them mends the file, not the lines.
+LIST_EXAMPLES_MAX = 1_000
+LIST_EXAMPLES_PAGE = 100
+LIST_EXAMPLES_PAGE = 100
+# How long a file can be sent to an address that was given out; a new one is had by asking.
+LIST_UPLOAD_TTL = timedelta(hours=1)
+# What was found in the parts is kept for longer than the file is (template.yaml, the bucket): while it can be read again, nothing
+# of it is forgotten.
+LIST_UPLOAD_RETENTION = timedelta(days=7)
+LIST_PART_RETENTION = timedelta(days=35)
+LISTS_PAGE_MAX = 50
+
 # --- announcing --------------------------------------------------------------------------------------------------------
 
 # Events of one PutEvents call, and what they may come to together in bytes (AWS limits).
@@ -174,11 +275,28 @@ REPUBLISH_ACCOUNTS_MAX = 50
 # Shards of a stack (template.yaml says the same of its parameter).
 SHARDS_MAX = 1_024
 
+# --- made-up members ---------------------------------------------------------------------------------------------------
+
+# Members of one `regulars seed`: a million take an hour or more, and ten million are a matter of DynamoDB's own import.
+SEED_MEMBERS_MAX = 1_000_000
+# Purchases of one of them: each is two writes, and a tier and a balance need no more.
+SEED_PURCHASES_MAX = 20
+# Days over which they have joined: notices of all of that time are still kept, and every purchase is recent enough.
+SEED_DAYS_MAX = 330
+# Writers at once: as many as the command has connections.
+SEED_WRITERS_MAX = 16
+# Attempts at one member when the store is busy.
+SEED_ATTEMPTS_MAX = 8
+
 assert AMOUNT_MINOR_MAX < POINTS_MAX
+assert timedelta(days=SEED_DAYS_MAX) < min(NOTICE_RETENTION, OCCURRED_AGE_MAX)
 assert ADJUSTMENT_POINTS_MAX < POINTS_MAX
 assert ENTRIES_PAGE_DEFAULT <= ENTRIES_PAGE_MAX
 # A caller's own key: its subject (255 ASCII characters by OpenID Connect, three bytes each when escaped) and the key.
 assert 3 * 255 + 4 * KEY_LENGTH_MAX + 16 < 2_048
 assert 4 * RETURN_ID_LENGTH_MAX + 2 < 1_024
 assert KEY_REUSE_MIN < CLAIM_RETENTION
+assert QUEUED_AGE_MAX < KEY_REUSE_MIN < SUBMISSION_RETENTION
 assert HOLD_TTL_MIN <= HOLD_TTL_DEFAULT <= HOLD_TTL_MAX
+assert LIST_LINES_MAX % LIST_PART_LINES == 0
+assert LIST_UPLOAD_RETENTION < LIST_PART_RETENTION

@@ -1,7 +1,7 @@
 """Members: who they are, how they are found, and how they join."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
@@ -42,6 +42,16 @@ class ConsentRepeated(Refusal):
     """A kind of consent is answered twice in one call."""
 
 
+class FieldReserved(Refusal):
+    """Members tell of themselves. Tags are the shop's to give, and so is any later change of the card number or external id."""
+
+
+class TooManyTags(Refusal):
+    """More than `limits.TAGS_MAX` tags in one list, or of one member."""
+
+    final = True
+
+
 class AlreadyEnrolled(Refusal):
     """A member with this contact, external id, card or login exists; `field` says which one it is."""
 
@@ -61,7 +71,8 @@ class Profile:
     """All personal data of a member; it stands nowhere else, so it can be erased in one place.
 
     `login` is the value of the member's `subject` look-up, if they enrolled themselves: who gives it up must know it.
-    `consents` are the answers they gave; what is not there was not answered.
+    `consents` are the answers they gave; what is not there was not answered. `tags` are the shop's labels of them (`tags`).
+    `home_location` is the place they go to, named as purchases name places; the program need not know it.
     """
 
     enrolled_at: datetime
@@ -73,6 +84,8 @@ class Profile:
     login: str | None = None
     birthday: Birthday | None = None
     consents: Mapping[Consent, bool] = field(default_factory=dict)
+    tags: frozenset[str] = frozenset()
+    home_location: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +101,17 @@ LOOKUP_FIELDS = {"external": "externalId", "email": "email", "phone": "phone", "
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 _PHONE_FILL = re.compile(r"[\s().-]")
+_TAG = re.compile(rf"[a-z0-9._-]{{1,{limits.TAG_LENGTH_MAX}}}")
 _PHONE = re.compile(rf"\+[1-9][0-9]{{{limits.PHONE_DIGITS_MIN - 1},{limits.PHONE_DIGITS_MAX - 1}}}")
 
 ENROLL_REFUSALS: tuple[type[Refusal], ...] = (
     ConsentRepeated,
+    TooManyTags,
     InvalidText,
     InvalidEmail,
     InvalidPhone,
     InvalidBirthday,
+    FieldReserved,
     ContactMissing,
     IdempotencyKeyReused,
     AlreadyEnrolled,
@@ -114,12 +130,15 @@ def enroll(
 ) -> Enrolled:
     """Makes a member with an empty points account named `account`; a member's own token is linked to it.
 
-    Refuses, after `ConsentRepeated` (`answers`), in this order: `InvalidText` for a malformed key or text, `InvalidEmail`,
-    `InvalidPhone`, `InvalidBirthday`, `ContactMissing`, `IdempotencyKeyReused`, `AlreadyEnrolled`, `OutcomeUnknown`.
+    Refuses, after `ConsentRepeated` (`answers`) and `TooManyTags` (`tags`), in this order: `InvalidText` for a malformed key or
+    text, `InvalidEmail`, `InvalidPhone`, `InvalidBirthday`, `FieldReserved` for tags that members give themselves,
+    `ContactMissing`, `IdempotencyKeyReused`, `AlreadyEnrolled`, `OutcomeUnknown`.
     """
     key = caller_key(actor.id, key_text(idempotency_key))
     today = days.day_of(now, program.zone)
     profile = checked(profile, today=today)
+    if actor.role is Role.MEMBER and profile.tags:
+        raise FieldReserved("Only the shop gives tags.", field=("input", "tags"))
     if not lookups_of(profile):
         raise ContactMissing("Give an email, a phone, a card number or an external id.", field=("input",))
     if actor.role is Role.MEMBER:
@@ -138,6 +157,8 @@ def enroll(
             profile.card_number,
             *told_of_birthday(profile.birthday),
             *told_of_consents(profile.consents),
+            *told_of_tags("tags", profile.tags),
+            *(() if profile.home_location is None else (("home", profile.home_location),)),
         ),
         at=now,
         expires_at=now + limits.CLAIM_RETENTION,
@@ -249,7 +270,7 @@ def key_text(value: str, *, field: tuple[str, ...] = ("input", "idempotencyKey")
 def checked(profile: Profile, *, today: int) -> Profile:
     """The profile as it is stored from day `today` on. Refuses `InvalidText`, `InvalidEmail`, `InvalidPhone`,
     `InvalidBirthday`."""
-    name, external, card = profile.name, profile.external_id, profile.card_number
+    name, external, card, home = profile.name, profile.external_id, profile.card_number, profile.home_location
     id_max = limits.EXTERNAL_ID_LENGTH_MAX
     profile = replace(
         profile,
@@ -258,6 +279,9 @@ def checked(profile: Profile, *, today: int) -> Profile:
         if external is None
         else require_text(external, field=("input", "externalId"), length_max=id_max),
         card_number=None if card is None else require_text(card, field=("input", "cardNumber"), length_max=id_max),
+        home_location=None
+        if home is None
+        else require_text(home, field=("input", "homeLocation"), length_max=limits.LABEL_LENGTH_MAX),
         email=None if profile.email is None else _email(profile.email, field=("input", "email")),
         phone=None if profile.phone is None else _phone(profile.phone, field=("input", "phone")),
     )
@@ -273,6 +297,13 @@ def answers(given: Iterable[tuple[Consent, bool | None]]) -> dict[Consent, bool 
             raise ConsentRepeated(f"{consent.name} is answered twice.", field=("input", "consents"))
         found[consent] = answer
     return found
+
+
+def tags(given: Collection[str], *, field: tuple[str, ...]) -> frozenset[str]:
+    """Tags without white space around them; who gives one twice gives it once. Refuses `TooManyTags`, `InvalidText`."""
+    if len(given) > limits.TAGS_MAX:
+        raise TooManyTags(f"{field[-1]} takes at most {limits.TAGS_MAX}, not {len(given)}.", field=field)
+    return frozenset(_tag(tag, field=(*field, str(index))) for index, tag in enumerate(given))
 
 
 def birthdays_due(birthday: Birthday | None, program: Program, *, today: int) -> frozenset[int]:
@@ -292,6 +323,12 @@ def told_of_birthday(birthday: Birthday | None) -> tuple[object, ...]:
 def told_of_consents(consents: Mapping[Consent, bool | None]) -> tuple[object, ...]:
     """What a fingerprint says of answers."""
     return tuple((each.value, consents[each]) for each in Consent if each in consents)
+
+
+def told_of_tags(what: str, tags: Iterable[str]) -> tuple[object, ...]:
+    """What a fingerprint says of tags: which, in no order."""
+    told = sorted(tags)
+    return ((what, told),) if told else ()
 
 
 def lookups_of(profile: Profile) -> tuple[Lookup, ...]:
@@ -347,6 +384,17 @@ def _phone(value: str, *, field: tuple[str, ...]) -> str:
     text = _PHONE_FILL.sub("", require_text(value, field=field, length_max=2 * limits.PHONE_DIGITS_MAX))
     if not _PHONE.fullmatch(text):
         raise InvalidPhone("Give the number in international form, for example +15551234567.", field=field)
+    return text
+
+
+def _tag(value: str, *, field: tuple[str, ...]) -> str:
+    # No capitals: two systems that write a tag in their own way would mean two tags, and a campaign one of them.
+    text = value.strip()
+    if not _TAG.fullmatch(text):
+        raise InvalidText(
+            f"A tag has 1 to {limits.TAG_LENGTH_MAX} characters: small letters a to z, digits, dots, _ and -.",
+            field=field,
+        )
     return text
 
 

@@ -25,6 +25,7 @@ from domain.moments import Moment, On
 from domain.refusals import MemberNotFound, Refusal
 
 if TYPE_CHECKING:
+    from domain.ledger import Outcome
     from domain.members import Profile
     from domain.programs import Program
     from domain.store import Store
@@ -48,6 +49,7 @@ class NoticeKind(Enum):
     TIER_FALLING = "TIER_FALLING"
     MOMENT = "MOMENT"
     SUMMARY = "SUMMARY"
+    CAMPAIGN = "CAMPAIGN"
 
 
 # The consent that a notice needs.
@@ -56,6 +58,7 @@ CONSENTS = {
     NoticeKind.TIER_FALLING: Consent.REMINDERS,
     NoticeKind.MOMENT: Consent.OFFERS,
     NoticeKind.SUMMARY: Consent.SUMMARY,
+    NoticeKind.CAMPAIGN: Consent.OFFERS,
 }
 # What explains the entry of a member's other answers (domain/profiles.py).
 ANSWERED = "changed:consents"
@@ -184,16 +187,26 @@ def of_record(record: Record, program: "Program") -> list[Notice]:
     ]
 
 
+def of_campaign(campaign: str, title: str, text: str, booked: "Outcome", program: "Program") -> Notice:
+    """The notice of what a campaign gave, with the campaign's own words: once for each campaign."""
+    entry = booked.entry
+    return Notice(
+        kind=NoticeKind.CAMPAIGN,
+        day=days.day_of(entry.at, _UTC),
+        about=f"c.{campaign}",
+        at=entry.at,
+        version=program.version,
+        args={**_args(booked.record, booked.index, program), _TITLE: title, _TEXT: text},
+    )
+
+
+# A campaign's words stand in its notices: no version of the program has them.
+_TITLE, _TEXT = "title", "text"
+
+
 def _of_entry(record: Record, index: int, moment: Moment, program: "Program") -> Notice:
     entry = record.entries[index]
-    args: dict[str, int | str] = {"points": entry.points, "balance": entry.balance_after}
-    last = _last_day(record.state, entry)
-    if last is not None:
-        args["date"] = last
-    changed = next((each for each in reversed(record.entries[:index]) if each.kind is EntryKind.TIER), None)
-    standing = changed.standing if changed is not None else record.state.standing
-    if program.ladder is not None:
-        args["tier"] = program.ladder.of(standing).id
+    args = _args(record, index, program)
     # One of a kind, as the entry is; and in the order of the entries of a day.
     return Notice(
         kind=NoticeKind.MOMENT,
@@ -204,6 +217,20 @@ def _of_entry(record: Record, index: int, moment: Moment, program: "Program") ->
         moment=moment.id,
         args=args,
     )
+
+
+def _args(record: Record, index: int, program: "Program") -> dict[str, int | str]:
+    """What an entry that gave points fills into a text."""
+    entry = record.entries[index]
+    args: dict[str, int | str] = {"points": entry.points, "balance": entry.balance_after}
+    last = _last_day(record.state, entry)
+    if last is not None:
+        args["date"] = last
+    changed = next((each for each in reversed(record.entries[:index]) if each.kind is EntryKind.TIER), None)
+    standing = changed.standing if changed is not None else record.state.standing
+    if program.ladder is not None:
+        args["tier"] = program.ladder.of(standing).id
+    return args
 
 
 _UTC = ZoneInfo("UTC")
@@ -322,6 +349,8 @@ _EARNING = frozenset(
         EntryKind.PURCHASE,
         EntryKind.RETURN,
         EntryKind.BONUS,
+        EntryKind.CAMPAIGN_BONUS,
+        EntryKind.CAMPAIGN_REVERSAL,
         EntryKind.ADJUSTMENT,
         EntryKind.TRANSFER_IN,
     }
@@ -351,6 +380,8 @@ def worded(notice: Notice, program: "Program", *, name: str | None) -> tuple[str
     rule = program.moment(notice.moment)
     # A rule that is gone could not have given it: versions never change.
     title, text = (rule.title, rule.text) if rule is not None else (program.notices.title, program.notices.text)
+    if notice.kind is NoticeKind.CAMPAIGN:
+        title, text = str(notice.args[_TITLE]), str(notice.args[_TEXT])
     values: dict[str, object] = dict.fromkeys((*texts.USUAL, *moments.FIGURES), "")
     values |= {key: value for key, value in notice.args.items() if key in values}
     values[texts.NAME] = name or program.notices.nameless

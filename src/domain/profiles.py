@@ -5,18 +5,20 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from domain import accounts, days, ledger, members
+from domain import accounts, days, ledger, limits, members
 from domain.access import Actor, Permission
 from domain.entries import Entry, EntryKind, Explanation, Record, caller_key
 from domain.ledger import Operation, Outcome, Plan
 from domain.members import (
     AlreadyEnrolled,
     ConsentRepeated,
+    FieldReserved,
     InvalidBirthday,
     InvalidEmail,
     InvalidPhone,
     Lookup,
     Profile,
+    TooManyTags,
 )
 from domain.moments import Birthday
 from domain.notices import Consent
@@ -33,8 +35,8 @@ from domain.refusals import (
 from domain.store import NOTHING, Beside, Store, Update
 
 
-class FieldReserved(Refusal):
-    """Members change what they say of themselves; the external id and the card number are the shop's to give."""
+class TagAddedAndRemoved(Refusal):
+    """One call both adds and removes a tag."""
 
 
 class LastContact(Refusal):
@@ -45,10 +47,12 @@ class LastContact(Refusal):
 
 UPDATE_REFUSALS: tuple[type[Refusal], ...] = (
     ConsentRepeated,
+    TooManyTags,
     InvalidText,
     InvalidEmail,
     InvalidPhone,
     InvalidBirthday,
+    TagAddedAndRemoved,
     FieldReserved,
     MemberNotFound,
     IdempotencyKeyReused,
@@ -65,9 +69,10 @@ FIELDS = {
     "phone": "phone",
     "card_number": "cardNumber",
     "external_id": "externalId",
+    "home_location": "homeLocation",
 }
-# What else entries tell of: the birthday and the answers are no texts.
-_TOLD = {**FIELDS, "birthday": "birthday", "consents": "consents"}
+# What else entries tell of: the birthday, the answers and the tags are no texts.
+_TOLD = {**FIELDS, "birthday": "birthday", "consents": "consents", "tags": "tags"}
 # A till credits whoever has the card or the id it reads: both are a matter between the shop and its own systems.
 _RESERVED = ("card_number", "external_id")
 
@@ -77,13 +82,16 @@ class Changes:
     """What to change in a profile. `texts` are texts by their names in `FIELDS`; None clears one, and what is not named stays.
 
     `birthday` is changed when `has_birthday`, None clears it. `consents` are answers; None takes one back, and what is not there
-    stays.
+    stays. Tags are added and removed one by one (`members.tags`): who knows some of them takes nothing from whoever gave the
+    others.
     """
 
     texts: Mapping[str, Any] = field(default_factory=dict)
     birthday: Birthday | None = None
     has_birthday: bool = False
     consents: Mapping[Consent, bool | None] = field(default_factory=dict)
+    tags_added: frozenset[str] = frozenset()
+    tags_removed: frozenset[str] = frozenset()
 
     def of(self, profile: Profile) -> Profile:
         """The profile after them."""
@@ -92,6 +100,7 @@ class Changes:
             profile,
             **self.texts,
             consents={each: given for each in Consent if (given := answers.get(each)) is not None},
+            tags=(profile.tags - self.tags_removed) | self.tags_added,
         )
         if not self.has_birthday:
             return after
@@ -120,9 +129,10 @@ def update(
 
     A birthday that is new gets a due row, for today or for the next day it is on.
 
-    `member` is left out by members. Refuses, after `ConsentRepeated` (`members.answers`), in this order: `InvalidText`,
-    `InvalidEmail`, `InvalidPhone`, `InvalidBirthday`, `FieldReserved`, `MemberNotFound`, `IdempotencyKeyReused`, `MemberClosed`,
-    `MemberBlocked` (for members themselves), `LastContact`, `AlreadyEnrolled`, `OutcomeUnknown`.
+    `member` is left out by members. Refuses, after `ConsentRepeated` (`members.answers`) and `TooManyTags` (`members.tags`), in
+    this order: `InvalidText`, `InvalidEmail`, `InvalidPhone`, `InvalidBirthday`, `TagAddedAndRemoved`, `FieldReserved`,
+    `MemberNotFound`, `IdempotencyKeyReused`, `MemberClosed`, `MemberBlocked` (for members themselves), `TooManyTags` for those
+    the member would have, `LastContact`, `AlreadyEnrolled`, `OutcomeUnknown`.
     """
     assert changes.texts.keys() <= FIELDS.keys()
     key = caller_key(actor.id, members.key_text(idempotency_key))
@@ -131,7 +141,12 @@ def update(
     wanted = members.checked(_profile_of(changes, now), today=today)
     changed = {name: getattr(wanted, name) for name in FIELDS if name in changes.texts}
     changes = replace(changes, texts=changed, birthday=wanted.birthday)
+    if not changes.tags_added.isdisjoint(changes.tags_removed):
+        raise TagAddedAndRemoved("A tag is both added and removed.", field=("input", "removeTags"))
     is_own = not actor.may(Permission.MEMBERS_UPDATE)
+    for tags, name in ((changes.tags_added, "addTags"), (changes.tags_removed, "removeTags")):
+        if is_own and tags:
+            raise FieldReserved("Only the shop gives tags and takes them.", field=("input", name))
     for name in _RESERVED:
         if is_own and name in changed:
             raise FieldReserved("Only the shop changes this.", field=("input", FIELDS[name]))
@@ -149,6 +164,8 @@ def update(
             reason,
             *((members.told_of_birthday(changes.birthday) or ("no birthday",)) if changes.has_birthday else ()),
             *members.told_of_consents(changes.consents),
+            *members.told_of_tags("tags added", changes.tags_added),
+            *members.told_of_tags("tags removed", changes.tags_removed),
         ),
     )
 
@@ -160,7 +177,12 @@ def update(
         assert home is not None
         assert home.profile is not None
         old = home.profile
-        update = _update(store, before.account, old, changes.of(old))
+        new = changes.of(old)
+        if changes.tags_added and len(new.tags) > limits.TAGS_MAX:
+            raise TooManyTags(
+                f"A member has at most {limits.TAGS_MAX} tags, not {len(new.tags)}.", field=("input", "addTags")
+            )
+        update = _update(store, before.account, old, new)
         names = [name for name in _TOLD if getattr(old, name) != getattr(update.profile, name)]
         entry = Entry(
             kind=EntryKind.UPDATE,

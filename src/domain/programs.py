@@ -1,7 +1,7 @@
 """The program as data: terms, places and rewards. Every published version is immutable; what was earned keeps its terms."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from enum import Enum
 from typing import Any
@@ -94,6 +94,26 @@ class Windows:
 
 
 @dataclass(frozen=True, slots=True)
+class CampaignRules:
+    """The most points that a campaign gives without the approval of a second person."""
+
+    points_unapproved_max: int = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class PointValue:
+    """What points are worth to the shop, for its books: `points` of them `amount_minor` minor units of `currency`."""
+
+    points: int
+    amount_minor: int
+    currency: str
+
+    def of(self, points: int) -> tuple[int, str]:
+        """What so many points are worth, in minor units, parts of one rounded up: a liability is never told too small."""
+        return -(-points * self.amount_minor // self.points), self.currency
+
+
+@dataclass(frozen=True, slots=True)
 class Location:
     """A shop, or a channel's place of sale."""
 
@@ -133,6 +153,8 @@ class Program:
     moments: tuple[Moment, ...] = ()
     notices: NoticeRules = field(default_factory=NoticeRules)
     jurisdictions: tuple[Jurisdiction, ...] = ()
+    campaigns: CampaignRules = field(default_factory=CampaignRules)
+    point_value: PointValue | None = None
 
     def reward(self, reward_id: str) -> Reward | None:
         """The reward in force under this id."""
@@ -173,7 +195,12 @@ def parse(document: Mapping[str, Any], *, version: int) -> Program:
         if len(set(ids)) < len(ids):
             raise InvalidProgram(f"Two {what} have the same id.", field=(what,))
     holds, transfers, undone = _holds(holding), _transfers(giving), _windows(windows)
-    for rest in (top, earning, expiring, pending, returns, holding, giving, windows, noticing, *places):
+    campaigning = top.reader("campaigns", default={})
+    campaigns = CampaignRules(
+        campaigning.whole("points_unapproved_max", 0, limits.POINTS_MAX, default=_CAMPAIGNS.points_unapproved_max)
+    )
+    point_value = _point_value(top.reader("point_value"), currencies) if top.has("point_value") else None
+    for rest in (top, campaigning, earning, expiring, pending, returns, holding, giving, windows, noticing, *places):
         rest.finish()
     return Program(
         version,
@@ -191,6 +218,8 @@ def parse(document: Mapping[str, Any], *, version: int) -> Program:
         rules,
         told,
         places_of_law,
+        campaigns,
+        point_value,
     )
 
 
@@ -220,7 +249,17 @@ def warnings(program: Program, published: Program | None = None) -> list[str]:
 
 _RETURNS = ReturnPolicy.DEBT.value
 _ACTIVITIES = (Activity.PURCHASE.value, Activity.REDEMPTION.value)
-_HOLDS, _TRANSFERS, _WINDOWS = HoldRules(), TransferRules(), Windows()
+_HOLDS, _TRANSFERS, _WINDOWS, _CAMPAIGNS = HoldRules(), TransferRules(), Windows(), CampaignRules()
+
+
+def _point_value(reader: Reader, currencies: Mapping[str, int]) -> PointValue:
+    made = PointValue(
+        reader.whole("points", 1, limits.ADJUSTMENT_POINTS_MAX),
+        reader.whole("amount_minor", 0, limits.ADJUSTMENT_POINTS_MAX),
+        reader.choice("currency", {each: each for each in currencies}, default=next(iter(currencies))),
+    )
+    reader.finish()
+    return made
 
 
 def _comeback(earning: Reader) -> Comeback | None:
@@ -309,6 +348,8 @@ def document(program: Program) -> dict[str, Any]:
             "reinstatement_days": program.windows.reinstatement_days,
             "merge_undo_days": program.windows.merge_undo_days,
         },
+        "campaigns": {"points_unapproved_max": program.campaigns.points_unapproved_max},
+        **({"point_value": asdict(program.point_value)} if program.point_value else {}),
         "rewards": [reward_document(reward) for reward in program.rewards],
     }
 

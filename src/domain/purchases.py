@@ -1,10 +1,11 @@
 """Purchases: a receipt becomes points, once."""
 
 import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from domain import accounts, consequences, days, ledger, limits, members, moments, reversals, tiers
+from domain import accounts, consequences, days, groups, ledger, limits, members, moments, reversals, tiers
 from domain.access import Actor
 from domain.accounts import ROLLING, Line, State, Status
 from domain.entries import Basket, BasketLine, Claim, Entry, EntryKind, Explanation, Key, Money, Record
@@ -87,6 +88,28 @@ class Preview:
     expires: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A purchase as somebody asks for it to be recorded, at `asked_at`.
+
+    `is_dated` is False when they left the time of the purchase out and `basket` says `asked_at`: a retry is then no other
+    purchase, though it is later.
+    """
+
+    actor: Actor
+    source: str
+    external_id: str
+    member: Lookup
+    basket: Basket
+    asked_at: datetime
+    is_dated: bool = True
+
+    @property
+    def key(self) -> Key:
+        """Its key. Refuses `InvalidText`."""
+        return key_of(self.source, self.external_id)
+
+
 def record(
     store: Store,
     program: Program,
@@ -105,16 +128,96 @@ def record(
     `InvalidEmail`, `InvalidPhone`, `MemberNotFound`, `CurrencyNotAccepted`, `InvalidTime`, `MemberClosed`,
     `IdempotencyKeyReused`, `OutcomeUnknown`. An unknown location is accepted: a receipt is never lost over a missing setting.
 
-    `is_dated` is False when the caller left the time of the purchase out and `basket` says now: a retry is then no other
-    purchase, though it is later.
+    `is_dated` is False when the caller left the time of the purchase out and `basket` says now.
     """
-    key = key_of(source, external_id)
-    basket = _checked(basket)
-    account = members.resolve(store, actor=actor, by=member, field=("input", "member"), key=key)
+    receipt = tidied(Receipt(actor, source, external_id, member, basket, now, is_dated))
+    asked = _asked(store, program, receipt, now=now)
+    outcome = ledger.commit(store, asked.operation, asked.decide, now=now, program=program, resuming=asked.resuming)
+    return _recorded(outcome, receipt.basket)
+
+
+def record_each(
+    store: Store,
+    program: Program,
+    receipts: Sequence[Receipt],
+    *,
+    now: datetime,
+    has_time: Callable[[], bool] = lambda: True,
+) -> list[Recorded | Refusal]:
+    """What `record` comes to for each purchase in this order, with what it refuses as a value.
+
+    Those of one account are written together (domain/groups.py): n of them for n claims and one record, as far as they fit into
+    it. How old a purchase may be is counted from `asked_at`, however late it is booked.
+    """
+    answers: dict[int, Recorded | Refusal] = {}
+    part: dict[int, Receipt] = {}
+    seen: dict[Key, bytes] = {}
+
+    def settle() -> None:
+        answers.update(_record_part(store, program, part, now=now, has_time=has_time))
+        part.clear()
+        seen.clear()
+
+    for place, receipt in enumerate(receipts):
+        try:
+            tidy = tidied(receipt)
+        except Refusal as refusal:
+            answers[place] = refusal
+            continue
+        fingerprint = fingerprint_of(store, tidy)
+        if seen.get(tidy.key, fingerprint) != fingerprint:
+            # Which of two inputs has the key is decided by their order, whoever they are for.
+            settle()
+        part[place], seen[tidy.key] = tidy, fingerprint
+    settle()
+    return [answers[place] for place in range(len(receipts))]
+
+
+def _record_part(
+    store: Store, program: Program, part: Mapping[int, Receipt], *, now: datetime, has_time: Callable[[], bool]
+) -> dict[int, Recorded | Refusal]:
+    """The answers to purchases of which no two have the same key with different input."""
+    answers: dict[int, Recorded | Refusal] = {}
+    asked: dict[int, groups.Asked] = {}
+    for place, receipt in part.items():
+        try:
+            asked[place] = _asked(store, program, receipt, now=now)
+        except Refusal as refusal:
+            answers[place] = refusal
+    outcomes = groups.commit_each(store, list(asked.values()), now=now, program=program, has_time=has_time)
+    for place, outcome in zip(asked, outcomes, strict=True):
+        answers[place] = outcome if isinstance(outcome, Refusal) else _recorded(outcome, part[place].basket)
+    return answers
+
+
+def tidied(receipt: Receipt) -> Receipt:
+    """A purchase with its texts as they are stored.
+
+    Refuses `InvalidText`, `InvalidAmount`, `TooManyLines`, `InvalidQuantity`, `LinesTotalMismatch`.
+    """
+    key = receipt.key
+    return replace(receipt, source=key.source, external_id=key.value, basket=_checked(receipt.basket))
+
+
+def require_acceptable(program: Program, receipt: Receipt) -> None:
+    """Refuses what else `record` can refuse of a tidied purchase without looking anywhere: `CurrencyNotAccepted`,
+    `InvalidTime`."""
+    _check_currency(program, receipt.basket.total)
+    require_recent(receipt.basket.occurred_at, receipt.asked_at)
+
+
+def fingerprint_of(store: Store, receipt: Receipt) -> bytes:
+    """The fingerprint in the claim of a tidied purchase."""
+    return _fingerprint(store, receipt.member, receipt.basket, is_dated=receipt.is_dated)
+
+
+def _asked(store: Store, program: Program, receipt: Receipt, *, now: datetime) -> groups.Asked:
+    """What a tidied purchase asks of the ledger. Refuses `MemberNotFound`."""
+    key, basket, actor, asked_at = receipt.key, receipt.basket, receipt.actor, receipt.asked_at
     operation = Operation(
         key=key,
-        account=account,
-        fingerprint=_fingerprint(store, member, basket, is_dated=is_dated),
+        account=members.resolve(store, actor=actor, by=receipt.member, field=("input", "member"), key=key),
+        fingerprint=fingerprint_of(store, receipt),
         basket=basket,
         retention=None,
     )
@@ -122,7 +225,7 @@ def record(
     def decide(before: Record) -> Entry:
         _check_currency(program, basket.total)
         # Before anything is counted with it: a moment far away has no day.
-        require_recent(basket.occurred_at, now)
+        require_recent(basket.occurred_at, asked_at)
         return _earned(before.state, program, basket, actor=actor, now=now)
 
     def resuming(claim: Claim) -> ledger.Decision:
@@ -140,7 +243,7 @@ def record(
 
         return decide_again
 
-    return _recorded(ledger.commit(store, operation, decide, now=now, program=program, resuming=resuming), basket)
+    return groups.Asked(operation, decide, resuming)
 
 
 def key_of(source: str, external_id: str, *, field: tuple[str, ...] = ("input",)) -> Key:

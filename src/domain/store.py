@@ -1,6 +1,6 @@
 """What the program needs of a store, and what a store may answer."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -108,6 +108,12 @@ class Store(Protocol):
     def claim(self, key: Key) -> Claim | None:
         """The claim of a key; strong."""
 
+    def claims(self, wanted: Collection[Key]) -> Mapping[Key, Claim]:
+        """The claims of many keys, a few requests for all of them; strong."""
+
+    def records(self, places: Collection[tuple[str, int]]) -> Mapping[tuple[str, int], Record]:
+        """Many records, each by its account and sequence, a few requests for all of them; strong."""
+
     def returns(self, purchase: Key) -> Sequence[PurchaseReturn]:
         """All returns of a purchase, refused and parked ones too, oldest first (by `at`, then id); strong."""
 
@@ -141,6 +147,9 @@ class Store(Protocol):
     def note_due(self, account: str, due: Iterable[int]) -> None:
         """Notes that something happens to the account on each day of `due`; noting it again changes nothing."""
 
+    def note_due_all(self, accounts: Sequence[str], day: int) -> None:
+        """Notes that something happens to many accounts on one day, in few writes."""
+
     def keep_note(self, account: str, note: Note) -> None:
         """Keeps a text of staff under its hash."""
 
@@ -161,6 +170,9 @@ class Store(Protocol):
 
     def digest(self, text: bytes) -> bytes:
         """A hash of `text` from which nobody can guess their way back: inputs name members by their contacts."""
+
+    def fits(self, record: Record) -> bool:
+        """Whether the record is small enough to be written for what the smallest one costs. Asks nobody."""
 
     def pause(self, attempt: int) -> None:
         """Waits a random moment that grows with `attempt`, so that contending writers spread out.

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from domain import days, limits
 from domain.accounts import DEBT, ROLLING, Line, Standing, State, Status
 from domain.days import NEVER
-from domain.entries import Entry, EntryKind, Key, Record
+from domain.entries import Entry, EntryKind, Key, Record, bonus_key, reversal_key
 from domain.expiry import Rolling
 
 
@@ -286,6 +286,12 @@ class _Step:
                     f"{kind.value} of {tier or 'the lowest tier'} is explained by {', '.join(rules) or 'nothing'}."
                 )
                 self._find(Code.EXPLANATION_MISMATCH, message)
+        elif kind in _CAMPAIGN_KEYS or (entry.key is not None and entry.key.campaign is not None):
+            campaign, key_of = entry.key and entry.key.campaign, _CAMPAIGN_KEYS.get(kind)
+            is_own = campaign and key_of and entry.key == key_of(campaign, self.record.account)
+            if not is_own or f"campaign:{entry.reason}" not in rules:
+                message = f"{kind.value} has not its campaign's key, or is not explained by it ({', '.join(rules)})."
+                self._find(Code.EXPLANATION_MISMATCH, message)
         elif kind is EntryKind.BONUS:
             had = [name.removeprefix("m.") for name, _ in entry.marks if name.startswith("m.")]
             if rules != [f"moment:{moment}" for moment in had] or len(had) != 1:
@@ -406,6 +412,8 @@ _STATUS_AFTER = {
     EntryKind.CLOSURE: Status.CLOSED,
     EntryKind.MERGED: Status.MERGED,
 }
+# Nothing remembers such a key but the entry itself: it must be the account's own, and no other entry may hide behind it.
+_CAMPAIGN_KEYS = {EntryKind.CAMPAIGN_BONUS: bonus_key, EntryKind.CAMPAIGN_REVERSAL: reversal_key}
 
 
 def _kept_apart(state: State, kept: _Kept) -> Iterator[str]:
@@ -681,7 +689,7 @@ def check_memory(
         return Judged((Finding(use.account, use.seq, code, message),))
 
     if memory is None:
-        if not key.is_for_ever:
+        if not key.is_for_ever or key.campaign is not None:
             return Judged()
         return wrong(Code.CLAIM_MISSING, f"Nothing remembers the key {name}: it could be booked once more.")
     if memory.has_waited:

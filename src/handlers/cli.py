@@ -7,7 +7,7 @@ import typer
 
 from domain.clock import NotASandbox
 from domain.refusals import Refusal
-from handlers import clock, events, ledger, program, runtime
+from handlers import campaign, clock, dlq, events, ledger, program, runtime, seed, uploading
 from handlers.local import commands as local
 from handlers.replay import commands as replay
 
@@ -15,10 +15,14 @@ app = typer.Typer(help="Loyalty points you can stake money on.", no_args_is_help
 app.command("run")(local.run)
 app.command("reset")(local.reset)
 app.command("token")(local.token)
+app.command("seed")(seed.seed)
 app.add_typer(replay.app, name="replay")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(events.app, name="events")
 app.add_typer(clock.app, name="clock")
+app.add_typer(campaign.app, name="campaign")
+app.add_typer(uploading.app, name="list")
+app.add_typer(dlq.app, name="dlq")
 
 program_app = typer.Typer(help="The program as code.", no_args_is_help=True)
 app.add_typer(program_app, name="program")

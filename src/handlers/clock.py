@@ -3,9 +3,8 @@
 import contextlib
 import time
 import uuid
-from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
@@ -13,16 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from domain.refusals import Refusal
-from handlers.client import Client, Rejected, Unanswered
+from handlers.asking import EXIT_INTERRUPTED, EXIT_WRONG, TokenOption, UrlOption, asking, stop
+from handlers.client import Client
 from handlers.local.commands import HomeOption
-from handlers.local.home import TOOLS, Home, LocalStackError
-from handlers.local.people import Role
-from handlers.local.stack import published
+from handlers.local.home import TOOLS
 from schema.clock import duration_from
-
-EXIT_WRONG = 1
-EXIT_NOT_RUN = 2
-EXIT_INTERRUPTED = 130
 
 POLL_S = 0.3
 # A job that has not moved for so long may have been left behind: asking for it again wakes it.
@@ -37,13 +31,6 @@ ADVANCE = f"""mutation Advance($input: ClockAdvanceInput!) {{
 }}"""
 LOOK = f"query Look($id: ID!) {{ job(id: $id) {{ {_JOB} }} }}"
 
-UrlOption = Annotated[
-    str | None, typer.Option(envvar="REGULARS_URL", help="The GraphQL address of a stack; else the local stack's.")
-]
-TokenOption = Annotated[
-    str | None, typer.Option(envvar="REGULARS_TOKEN", help="A manager's access token, with --url.", show_default=False)
-]
-
 app = typer.Typer(no_args_is_help=True)
 
 
@@ -55,7 +42,7 @@ def clock() -> None:
 @app.command()
 def show(url: UrlOption = None, token: TokenOption = None, home: HomeOption = TOOLS) -> None:
     """What time it is for the program, and who is turning it."""
-    with _asking(url, token, home) as client:
+    with asking(url, token, home) as client:
         found = client.ask(SHOW, {})["clock"]
     typer.echo(f"The program's clock shows {_both(found['now'], found['timeZone'])}.")
     if not found["isSandbox"]:
@@ -91,7 +78,7 @@ def advance(
         raise typer.BadParameter("Give a duration, such as 31d, or --to.")
     key = key or str(uuid.uuid4())
     try:
-        with _asking(url, token, home) as client:
+        with asking(url, token, home) as client:
             how_far = {"by": _iso(duration)} if duration else {"to": _instant(to or "", client)}
             asked = {"input": {"idempotencyKey": key, "advance": how_far}}
             job = _waited(client, asked)
@@ -107,26 +94,6 @@ def advance(
 
 
 # --- asking -----------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _asking(url: str | None, token: str | None, home: Any) -> Iterator[Client]:
-    if url and not token:
-        raise typer.BadParameter("--url needs --token.")
-    try:
-        if url:
-            client = Client(url, token=lambda: token or "")
-        else:
-            stack = published(Home(home.absolute()))
-            client = Client(stack.graphql_url, token=lambda: stack.token(Role.STAFF))
-        try:
-            yield client
-        finally:
-            client.close()
-    except LocalStackError as missing:
-        _stop(f"Name the stack (--url and --token). {missing}", EXIT_NOT_RUN)
-    except (Unanswered, Rejected) as error:
-        _stop(str(error), EXIT_NOT_RUN)
 
 
 def _waited(client: Client, asked: dict[str, Any]) -> dict[str, Any]:
@@ -161,7 +128,7 @@ def _waited(client: Client, asked: dict[str, Any]) -> dict[str, Any]:
             if job != before:
                 moved_at = woken_at = now
             elif now - moved_at > PATIENCE_S:
-                _stop("The job does not go on. The log of the clockwork function says why.", EXIT_WRONG)
+                stop("The job does not go on. The log of the clockwork function says why.", EXIT_WRONG)
             elif now - woken_at > WAKE_S:
                 job, woken_at = _begun(client, asked), now
 
@@ -169,14 +136,9 @@ def _waited(client: Client, asked: dict[str, Any]) -> dict[str, Any]:
 def _begun(client: Client, asked: dict[str, Any]) -> dict[str, Any]:
     payload = client.ask(ADVANCE, asked)["clockAdvance"]
     for error in payload["userErrors"]:
-        _stop(f"{error['message']} ({error['code']})", EXIT_WRONG)
+        stop(f"{error['message']} ({error['code']})", EXIT_WRONG)
     job: dict[str, Any] = payload["job"]
     return job
-
-
-def _stop(message: str, code: int) -> NoReturn:
-    typer.echo(message, err=True)
-    raise typer.Exit(code)
 
 
 # --- how far ----------------------------------------------------------------------------------------------------------

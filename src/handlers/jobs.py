@@ -11,13 +11,15 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from botocore.exceptions import BotoCoreError, ClientError
 
 from domain import agenda, clock, days, limits
 from domain.agenda import Agenda, Planned, Turn
 from domain.clock import Clocks
+from domain.messages import Poison
 from domain.programs import Program
-from handlers import telemetry
-from handlers.queue import Queue
+from handlers import reasons, telemetry
+from handlers.queue import NotSent, Queue
 from storage.table import Table
 
 # A turn is not begun, and nobody contends any more, so long before the function is ended: what failed must still be told.
@@ -34,7 +36,7 @@ class NotDone(Exception):
     """Some accounts of a turn could not be visited; the others were."""
 
 
-class NotAJob(ValueError):
+class NotAJob(Poison):
     """A message that names no job."""
 
 
@@ -82,13 +84,14 @@ class Planner:
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Visits the accounts of the turns in a batch of messages."""
+    """Visits the accounts of the turns in a batch of messages; `failures` gets those that are given up."""
 
     store: Table
     queue: Queue
     program: Callable[[], Program | None]
     now: Callable[[], datetime]
     logger: Logger
+    failures: Queue | None = None
 
     def visit(self, event: Mapping[str, Any], context: Any) -> Mapping[str, Any]:
         """Takes each turn of a batch; answers which messages have to come again."""
@@ -101,7 +104,7 @@ class Visitor:
             assert program is not None, "a turn was planned, so there is a program"
             self._take(turn, program, now=now, until=until, counts=counts)
 
-        answer = _each(event, context, take, self.logger)
+        answer = each(event, context, take, self.logger, self.failures)
         if counts:
             self.logger.info("booked", extra={"counts": dict(counts)})
         telemetry.count(EntriesBooked=sum(counts.values()))
@@ -130,7 +133,7 @@ class Visitor:
 
 @dataclass(frozen=True, slots=True)
 class Clockwork:
-    """Turns a sandbox's clock, as far as it gets in one call."""
+    """Turns a sandbox's clock, as far as it gets in one call; `failures` gets the jobs that are given up."""
 
     clocks: Clocks
     agenda: Agenda
@@ -139,6 +142,7 @@ class Clockwork:
     program: Callable[[], Program | None]
     wall: Callable[[], datetime]
     logger: Logger
+    failures: Queue | None = None
 
     def turn(self, event: Mapping[str, Any], context: Any) -> Mapping[str, Any]:
         """Goes on with the job of each message, and sends it to itself when there is more to do."""
@@ -162,13 +166,13 @@ class Clockwork:
                     ),
                 )
             except Exception as error:
-                if int(record.attributes.approximate_receive_count) >= limits.DELIVERIES_MAX:
+                if _is_last(record):
                     clock.fail(self.clocks, job_id, f"It failed {limits.DELIVERIES_MAX} times: {type(error).__name__}.")
                 raise
             if job is not None and not job.is_over:
                 self.queue.send([job_text(job_id)])
 
-        return _each(event, context, go_on, self.logger)
+        return each(event, context, go_on, self.logger, self.failures)
 
 
 def job_text(job_id: str) -> str:
@@ -192,11 +196,18 @@ def job_from(text: str) -> str:
     return str(values["job"])
 
 
-def _each(
-    event: Mapping[str, Any], context: Any, handle: Callable[[SQSRecord], None], logger: Logger
+def each(
+    event: Mapping[str, Any],
+    context: Any,
+    handle: Callable[[SQSRecord], None],
+    logger: Logger,
+    failures: Queue | None = None,
 ) -> Mapping[str, Any]:
-    """Handles each message of a batch on its own: one that fails comes again, and in the end goes to the queue of failures; why,
-    is in the log under the id of the message."""
+    """Handles each message of a batch on its own; answers which have to come again, and why is in the log.
+
+    What fails for the last time (`limits.DELIVERIES_MAX`), and poison at once, goes to the queue of `failures` with the reason on
+    it, and is done. Where that cannot be, and where this is killed, the queue moves it there by itself, without one.
+    """
 
     def told(record: SQSRecord) -> None:
         try:
@@ -204,11 +215,27 @@ def _each(
         except Exception as error:
             facts = {"message_id": record.message_id, "delivery": record.attributes.approximate_receive_count}
             logger.exception("a message failed: %s", error, extra=facts)
-            raise
+            is_given_up = isinstance(error, Poison) or _is_last(record)
+            if failures is None or not is_given_up or not _is_kept(failures, record, error, context, logger):
+                raise
 
     # A batch in which every message fails is no failure of the function: they are told apart by their log lines alike.
     processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
     return process_partial_response(dict(event), told, processor, context)
+
+
+def _is_last(record: SQSRecord) -> bool:
+    return int(record.attributes.approximate_receive_count) >= limits.DELIVERIES_MAX
+
+
+def _is_kept(failures: Queue, record: SQSRecord, error: Exception, context: Any, logger: Logger) -> bool:
+    """Whether the queue of failures has the message now, with its reason."""
+    try:
+        failures.send([record.body], attributes=reasons.of(error, record, context))
+    except (NotSent, BotoCoreError, ClientError):
+        logger.exception("a reason could not be kept", extra={"message_id": record.message_id})
+        return False
+    return True
 
 
 def _until(context: Any, margin_s: float) -> float:

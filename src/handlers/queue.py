@@ -1,7 +1,7 @@
 """One SQS queue, to send to. Reading from it is the platform's business."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -35,18 +35,21 @@ class Queue:
             reraise=True,
         )
 
-    def send(self, bodies: Iterable[str], *, delay: timedelta = timedelta()) -> None:
-        """Sends every message, ten a call, and returns when the queue has them all. Raises `NotSent`."""
+    def send(
+        self, bodies: Iterable[str], *, delay: timedelta = timedelta(), attributes: Mapping[str, str] | None = None
+    ) -> None:
+        """Sends every message, up to ten a call, and returns when the queue has them all; `attributes` say something about each
+        of them. Raises `NotSent`."""
         assert delay <= limits.MESSAGE_DELAY_MAX
         if self._made is None:
             self._made = self._make()
-        for batch in _batches(bodies):
-            self._send(
-                [
-                    {"Id": str(place), "MessageBody": body, "DelaySeconds": int(delay.total_seconds())}
-                    for place, body in enumerate(batch)
-                ]
-            )
+        same: dict[str, Any] = {"DelaySeconds": int(delay.total_seconds())}
+        said = {name: {"DataType": "String", "StringValue": value} for name, value in (attributes or {}).items()}
+        if said:
+            same["MessageAttributes"] = said
+        more_bytes = sum(len((name + "".join(value.values())).encode()) for name, value in said.items())
+        for batch in _batches(bodies, more_bytes=more_bytes):
+            self._send([{"Id": str(place), "MessageBody": body, **same} for place, body in enumerate(batch)])
 
     def _send(self, entries: list[dict[str, Any]]) -> None:
         waiting = {entry["Id"]: entry for entry in entries}
@@ -62,12 +65,16 @@ class Queue:
         self._retrying(call)
 
 
-def _batches(bodies: Iterable[str]) -> Iterator[list[str]]:
+def _batches(bodies: Iterable[str], *, more_bytes: int) -> Iterator[list[str]]:
+    """As many of the messages in one call as it takes; each has `more_bytes` besides its text. One too large goes alone."""
     batch: list[str] = []
+    total = 0
     for body in bodies:
-        batch.append(body)
-        if len(batch) == limits.MESSAGES_A_CALL_MAX:
+        size = len(body.encode()) + more_bytes
+        if batch and (len(batch) == limits.MESSAGES_A_CALL_MAX or total + size > limits.MESSAGE_CALL_BYTES_MAX):
             yield batch
-            batch = []
+            batch, total = [], 0
+        batch.append(body)
+        total += size
     if batch:
         yield batch

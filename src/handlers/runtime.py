@@ -3,7 +3,7 @@
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,15 +14,21 @@ from ulid_transform import ulid_now
 from domain import limits, notices
 from domain.access import Role
 from domain.entries import Record
-from handlers import actors
-from schema.context import Context, Sandbox
+from handlers import actors, uploads
+from schema.context import CampaignDesk, Context, Inbox, ListDesk, Sandbox
+from storage.campaigns import CampaignTable
 from storage.clock import ClockTable
 from storage.cursors import Cursors
+from storage.lists import ListTable
 from storage.programs import Programs
+from storage.submissions import SubmissionTable
 from storage.table import Table
 
 if TYPE_CHECKING:
+    from domain.campaigns.store import Run
     from handlers.announcing import Announcer
+    from handlers.campaigns import Campaigner
+    from handlers.ingest import Ingester
     from handlers.jobs import Clockwork, Planner, Visitor
 
 # Crockford's alphabet: no letter that can be read as a digit. Ten of them are 50 bits.
@@ -51,6 +57,9 @@ class Settings:
     support_group: str
     introspection: bool
     body_bytes_max: int
+    campaign_queue: str
+    ingest_queue: str
+    lists_bucket: str
     # The queue of the clock's jobs; set in a sandbox, and nowhere else.
     clock_queue: str | None = None
 
@@ -63,6 +72,10 @@ class Runtime:
     store: Table
     programs: Programs
     cursors: Cursors
+    campaigns: CampaignTable
+    lists: ListTable
+    uploads: uploads.Bucket
+    submissions: SubmissionTable
     clock: ClockTable | None = None
 
     def context(self, scope: Mapping[str, Any]) -> Context:
@@ -84,6 +97,9 @@ class Runtime:
             new_account=new_account,
             new_code=new_code,
             new_salt=new_salt,
+            campaigns=CampaignDesk(self.campaigns, self._hand_out),
+            lists=ListDesk(self.lists, self.uploads, self._import),
+            inbox=Inbox(self.submissions, self._submit, wall),
             sandbox=self._sandbox(wall),
         )
 
@@ -91,6 +107,25 @@ class Runtime:
         if self.clock is None or not self.clock.is_sandbox():
             return None
         return Sandbox(self.clock, wall, self._start_job)
+
+    def _hand_out(self, run: "Run") -> None:
+        from domain.campaigns import turns  # noqa: PLC0415
+        from handlers import outbox, queue  # noqa: PLC0415
+
+        opening = turns.opening(run, self.settings.shards)
+        outbox.send(queue.Queue(self.settings.campaign_queue), [turn.text() for turn in opening])
+
+    def _import(self, list_id: str) -> None:
+        from domain.lists import Turn  # noqa: PLC0415
+        from handlers import queue  # noqa: PLC0415
+
+        queue.Queue(self.settings.campaign_queue).send([Turn(list_id).text()])
+
+    def _submit(self, messages: Sequence[str]) -> None:
+        # The API's cold start does without what only this needs.
+        from handlers import outbox, queue  # noqa: PLC0415
+
+        outbox.send(queue.Queue(self.settings.ingest_queue), messages)
 
     def _start_job(self, job_id: str) -> None:
         # The API's cold start does without what only this needs.
@@ -102,9 +137,7 @@ class Runtime:
 
 def settings() -> Settings:
     """The settings of this environment. Raises `SettingMissing` with the name of the first that is not there."""
-    secret = _setting("REGULARS_SECRET")
-    if len(secret) < _SECRET_LENGTH_MIN:
-        raise SettingMissing(f"REGULARS_SECRET must have at least {_SECRET_LENGTH_MIN} characters.")
+    secret = _secret()
     return Settings(
         table=_setting("REGULARS_TABLE"),
         secret=secret,
@@ -115,6 +148,9 @@ def settings() -> Settings:
         support_group=_setting("REGULARS_SUPPORT_GROUP", "support"),
         introspection=_setting("REGULARS_INTROSPECTION", "off") == "on",
         body_bytes_max=_number("REGULARS_BODY_BYTES_MAX", "262144"),
+        campaign_queue=_setting("REGULARS_CAMPAIGN_QUEUE"),
+        ingest_queue=_setting("REGULARS_INGEST_QUEUE"),
+        lists_bucket=_setting("REGULARS_LISTS_BUCKET"),
         clock_queue=_setting("REGULARS_CLOCK_QUEUE") if _is_sandbox() else None,
     )
 
@@ -129,6 +165,10 @@ def start() -> Runtime:
         store=Table(connection, chosen.table, pepper=secret, shards=chosen.shards),
         programs=Programs(connection, chosen.table),
         cursors=Cursors(secret),
+        campaigns=CampaignTable(connection, chosen.table, shards=chosen.shards),
+        lists=ListTable(connection, chosen.table, shards=chosen.shards),
+        uploads=uploads.Bucket(chosen.lists_bucket),
+        submissions=SubmissionTable(connection, chosen.table),
         clock=_clock(connection, chosen.table),
     )
 
@@ -167,6 +207,7 @@ def start_visitor() -> "Visitor":
         program=Programs(connection, table).current,
         now=lambda: program_time(clock, now()),
         logger=Logger(),
+        failures=Queue(_setting("REGULARS_FAILURES_QUEUE")),
     )
 
 
@@ -190,6 +231,53 @@ def start_clockwork() -> "Clockwork":
         program=Programs(connection, table).current,
         wall=now,
         logger=Logger(),
+        failures=Queue(_setting("REGULARS_FAILURES_QUEUE")),
+    )
+
+
+def start_ingester() -> "Ingester":
+    """What the ingester is built of. It has the secret: purchases name members by what they are found by."""
+    from aws_lambda_powertools import Logger  # noqa: PLC0415
+
+    from handlers.ingest import Ingester  # noqa: PLC0415
+    from handlers.queue import Queue  # noqa: PLC0415
+
+    table, connection = _setting("REGULARS_TABLE"), connect()
+    clock = _clock(connection, table)
+    return Ingester(
+        store=Table(connection, table, pepper=_secret().encode(), shards=_number("REGULARS_SHARDS")),
+        submissions=SubmissionTable(connection, table),
+        program=Programs(connection, table).current,
+        wall=now,
+        now=lambda wall: program_time(clock, wall),
+        logger=Logger(),
+        failures=Queue(_setting("REGULARS_FAILURES_QUEUE")),
+    )
+
+
+def start_campaigner() -> "Campaigner":
+    """What the campaigner is built of. It has the secret: lists name members by what they are found by."""
+    from aws_lambda_powertools import Logger  # noqa: PLC0415
+
+    from handlers import aws  # noqa: PLC0415
+    from handlers.campaigns import Campaigner, is_idle  # noqa: PLC0415
+    from handlers.lists import Importer  # noqa: PLC0415
+    from handlers.queue import Queue  # noqa: PLC0415
+
+    table, connection, shards = _setting("REGULARS_TABLE"), connect(), _number("REGULARS_SHARDS")
+    clock, url = _clock(connection, table), _setting("REGULARS_CAMPAIGN_QUEUE")
+    store, queue = Table(connection, table, pepper=_secret().encode(), shards=shards), Queue(url)
+    bucket = uploads.Bucket(_setting("REGULARS_LISTS_BUCKET"))
+    return Campaigner(
+        campaigns=CampaignTable(connection, table, shards=shards),
+        store=store,
+        queue=queue,
+        importer=Importer(ListTable(connection, table, shards=shards), bucket, store, queue),
+        program=Programs(connection, table).current,
+        now=lambda: program_time(clock, now()),
+        is_idle=lambda: is_idle(aws.connect("sqs"), url),
+        logger=Logger(),
+        failures=Queue(_setting("REGULARS_FAILURES_QUEUE")),
     )
 
 
@@ -269,6 +357,13 @@ def new_code() -> str:
 def new_salt() -> bytes:
     """What hides a note of staff in its hash: nobody can guess a text from that without the salt."""
     return secrets.token_bytes(limits.NOTE_SALT_BYTES)
+
+
+def _secret() -> str:
+    secret = _setting("REGULARS_SECRET")
+    if len(secret) < _SECRET_LENGTH_MIN:
+        raise SettingMissing(f"REGULARS_SECRET must have at least {_SECRET_LENGTH_MIN} characters.")
+    return secret
 
 
 def _number(name: str, default: str | None = None) -> int:

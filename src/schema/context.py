@@ -1,6 +1,6 @@
 """What a resolver may use: the store, the program, the clock and the caller. Made once for each request."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -8,10 +8,13 @@ from typing import Protocol
 import strawberry
 
 from domain.access import Actor
+from domain.campaigns.store import Campaigns, Run
 from domain.clock import Clocks
+from domain.lists.store import Lists, Uploads
 from domain.notes import Draft
 from domain.programs import Program, Terms
 from domain.store import Store
+from domain.submissions import Submissions
 from schema.faults import Code, Fault
 
 
@@ -34,6 +37,35 @@ class Sandbox:
     start_job: Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class CampaignDesk:
+    """What campaigns need: where they are kept, and a way to have a run begin, or go on."""
+
+    store: Campaigns
+    hand_out: Callable[[Run], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ListDesk:
+    """What lists of members need: where they are kept, where their files are uploaded, and a way to have one imported."""
+
+    store: Lists
+    uploads: Uploads
+    hand_out: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """What submissions need: where they are kept, a way to queue messages, and what the wall shows, by which those grow old.
+
+    `send` returns when the queue has them all, and refuses `OutcomeUnknown`.
+    """
+
+    submissions: Submissions
+    send: Callable[[Sequence[str]], None]
+    wall: datetime
+
+
 @dataclass(slots=True)
 class Context:
     """One request. `now` is read once, so that everything in an answer is true at the same instant."""
@@ -47,6 +79,9 @@ class Context:
     new_account: Callable[[], str]
     new_code: Callable[[], str]
     new_salt: Callable[[], bytes]
+    campaigns: CampaignDesk
+    lists: ListDesk
+    inbox: Inbox
     sandbox: Sandbox | None = None
 
     @property

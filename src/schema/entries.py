@@ -10,6 +10,7 @@ from domain import days, explanations, ledger, moments, tiers
 from domain import entries as booked
 from domain.access import Permission
 from domain.accounts import DEBT, ROLLING, Line, Origin
+from domain.campaigns import giving
 from domain.entries import EntryKind, Record
 from schema import pages
 from schema.context import Context, Info
@@ -342,6 +343,26 @@ class BonusEntry(Entry):
     moment: str = strawberry.field(description="The id of the moment in the program.")
 
 
+@strawberry.type(description="A campaign gave points.")
+class CampaignBonusEntry(Entry):
+    """The entry of a campaign's bonus."""
+
+    campaign_id: strawberry.ID = strawberry.field(description="The campaign, for staff: `node(id:)`.")
+    reason: str = strawberry.field(description="The campaign's code, such as `SUMMER_THANKS`.")
+
+
+@strawberry.type(
+    description="What a campaign gave was taken back, as far as the member still had it: first the points it gave, then "
+    "those that expire soonest."
+)
+class CampaignReversalEntry(Entry):
+    """The entry of a reverted campaign."""
+
+    campaign_id: strawberry.ID = strawberry.field(description="The campaign, for staff: `node(id:)`.")
+    reason: str = strawberry.field(description="The campaign's code, such as `SUMMER_THANKS`.")
+    written_off: Long = strawberry.field(description="Points that were spent by then: they stay with the member.")
+
+
 @strawberry.type(description="An entry and its place in the list.")
 class EntryEdge:
     """Relay's edge."""
@@ -541,6 +562,19 @@ def _bonus(_account: str, entry: booked.Entry, _key: str, common: dict[str, Any]
     return BonusEntry(**common, moment=moments.named_by(entry))
 
 
+def _campaign(made: Callable[..., Entry]) -> "_Maker":
+    def make(_account: str, entry: booked.Entry, _key: str, common: dict[str, Any]) -> Entry:
+        assert entry.key
+        assert entry.key.campaign
+        assert entry.reason
+        if made is CampaignReversalEntry:
+            kept = sum(line.points for line in entry.explanation if line.rule == giving.WRITTEN_OFF)
+            common = {**common, "written_off": Long(kept)}
+        return made(**common, campaign_id=to_id("Campaign", entry.key.campaign), reason=entry.reason)
+
+    return make
+
+
 _Maker = Callable[[str, booked.Entry, str, dict[str, Any]], Entry]
 _SHOWN: dict[EntryKind, _Maker] = {
     EntryKind.ENROLLMENT: _plain(EnrollmentEntry),
@@ -568,6 +602,8 @@ _SHOWN: dict[EntryKind, _Maker] = {
     EntryKind.DEBT_PAYMENT: _plain(DebtPaymentEntry),
     EntryKind.TIER: _tier,
     EntryKind.BONUS: _bonus,
+    EntryKind.CAMPAIGN_BONUS: _campaign(CampaignBonusEntry),
+    EntryKind.CAMPAIGN_REVERSAL: _campaign(CampaignReversalEntry),
 }
 # Every type that an entry may be shown as; the schema has to be told of them.
 TYPES = (
@@ -596,6 +632,8 @@ TYPES = (
     DebtPaymentEntry,
     TierEntry,
     BonusEntry,
+    CampaignBonusEntry,
+    CampaignReversalEntry,
 )
 
 

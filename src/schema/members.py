@@ -93,6 +93,17 @@ class ConsentInput:
     )
 
 
+# The same at enrolling and at changing.
+HOME_LOCATION = (
+    "The id of the place they go to, as in `location` of a purchase: up to 64 characters. A place the program does not know "
+    "is accepted."
+)
+TAGS = (
+    f"At most {limits.TAGS_MAX}, each of 1 to {limits.TAG_LENGTH_MAX} characters: small letters a to z, digits, dots, _ and -, "
+    "such as `coffee-lover`."
+)
+
+
 def answers_of(given: list[ConsentInput] | None) -> dict[KnownConsent, bool | None]:
     """Answers by their kind. Refuses `ConsentRepeated`."""
     return members.answers((KnownConsent[each.kind.name], each.is_given) for each in given or [])
@@ -109,6 +120,9 @@ class Member(Node):
     email: str | None
     phone: str | None
     card_number: str | None
+    home_location: str | None = strawberry.field(
+        description="The place they go to, by its id as purchases have it; null where nobody said."
+    )
     enrolled_at: DateTime | None
     account_now: strawberry.Private[Account]
     acct: strawberry.Private[str]
@@ -153,6 +167,18 @@ class Member(Node):
             )
             for each in KnownConsent
         ]
+
+    @strawberry.field(
+        description="The shop's labels of them, such as `vip`, in the order of the alphabet. For staff, and for tills with the "
+        "members scope. Null to members themselves: it is what the shop notes about them, not what they said. Their history "
+        "tells that tags changed, and never which."
+    )
+    def tags(self, info: Info) -> list[str] | None:
+        """Whoever may look at any member sees them."""
+        profile = self.home.profile
+        if profile is None or not info.context.actor.may(Permission.MEMBERS_READ):
+            return None
+        return sorted(profile.tags)
 
     @strawberry.field(
         description="What they were told in the last year, the newest first by the day it is about; null for tills."
@@ -276,6 +302,10 @@ class MemberEnrollInput:
     consents: list[ConsentInput] | None = strawberry.field(
         default=None, description="Answers to what one may be told, each kind once."
     )
+    home_location: str | None = strawberry.field(default=None, description=HOME_LOCATION)
+    tags: list[str] | None = strawberry.field(
+        default=None, description=f"Labels to begin with. {TAGS} Not for members: tags are the shop's."
+    )
 
 
 @strawberry.enum(description="Why a member was not enrolled.")
@@ -283,10 +313,12 @@ class MemberEnrollErrorCode(Enum):
     """Codes of `domain.members.ENROLL_REFUSALS`."""
 
     CONSENT_REPEATED = "CONSENT_REPEATED"
+    TOO_MANY_TAGS = "TOO_MANY_TAGS"
     INVALID_TEXT = "INVALID_TEXT"
     INVALID_EMAIL = "INVALID_EMAIL"
     INVALID_PHONE = "INVALID_PHONE"
     INVALID_BIRTHDAY = "INVALID_BIRTHDAY"
+    FIELD_RESERVED = "FIELD_RESERVED"
     CONTACT_MISSING = "CONTACT_MISSING"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
     ALREADY_ENROLLED = "ALREADY_ENROLLED"
@@ -351,6 +383,8 @@ def member_enroll(info: Info, input: MemberEnrollInput) -> MemberEnrollPayload:
                 card_number=input.card_number,
                 birthday=input.birthday.birthday() if input.birthday else None,
                 consents=_given(answers_of(input.consents)),
+                tags=members.tags(input.tags or (), field=("input", "tags")),
+                home_location=input.home_location,
             ),
             account=context.new_account(),
             now=context.now,
@@ -427,6 +461,7 @@ def member_of(context: Context, account: str, home: Home) -> Member:
         email=profile.email if profile else None,
         phone=profile.phone if profile else None,
         card_number=profile.card_number if profile else None,
+        home_location=profile.home_location if profile else None,
         enrolled_at=DateTime(profile.enrolled_at) if profile else None,
         account_now=accounts.account_of(now, program, at=context.now),
         acct=account,

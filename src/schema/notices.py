@@ -25,6 +25,7 @@ class NoticeKind(Enum):
     TIER_FALLING = strawberry.enum_value("TIER_FALLING", description="A tier that will be lost.")
     MOMENT = strawberry.enum_value("MOMENT", description="A moment of the membership, such as a birthday.")
     SUMMARY = strawberry.enum_value("SUMMARY", description="The month before.")
+    CAMPAIGN = strawberry.enum_value("CAMPAIGN", description="What a campaign gave.")
 
 
 @strawberry.type(description="Something a member was told, once. It is kept for a year.")

@@ -4,14 +4,14 @@ from enum import Enum
 
 import strawberry
 
-from domain import members, profiles
+from domain import limits, members, profiles
 from domain.access import Permission
 from domain.refusals import Refusal
 from schema import entries, refusals
 from schema.access import Permitted
 from schema.context import Info
 from schema.entries import UpdateEntry
-from schema.members import BirthdayInput, ConsentInput, Member, MemberByInput, answers_of, load
+from schema.members import HOME_LOCATION, TAGS, BirthdayInput, ConsentInput, Member, MemberByInput, answers_of, load
 from schema.refusals import IDEMPOTENCY_KEY, UserError
 
 
@@ -48,12 +48,24 @@ class MemberUpdateInput:
     consents: list[ConsentInput] | None = strawberry.field(
         default=None, description="Answers to what one may be told, each kind once; what is left out stays."
     )
+    home_location: str | None = strawberry.field(default=strawberry.UNSET, description=HOME_LOCATION)
+    add_tags: list[str] | None = strawberry.field(
+        default=None,
+        description=f"Tags the member gets; one they have already stays. {TAGS} A member has {limits.TAGS_MAX} at most. Tags are "
+        "given and taken one by one, never replaced as a whole: two systems that tag a member at once do not undo each other. "
+        "Not for members: tags are the shop's.",
+    )
+    remove_tags: list[str] | None = strawberry.field(
+        default=None,
+        description=f"Tags the member loses, at most {limits.TAGS_MAX} in a call; one they do not have is no mistake. Not for "
+        "members.",
+    )
     reason: str | None = strawberry.field(
         default=None, description="A code such as `MOVED`: capital letters, digits and _; no free text."
     )
 
     def changes(self) -> profiles.Changes:
-        """What was given. Refuses `ConsentRepeated`."""
+        """What was given. Refuses `ConsentRepeated`, `TooManyTags`, `InvalidText`."""
         given = {name: getattr(self, name) for name in profiles.FIELDS}
         told = self.birthday
         return profiles.Changes(
@@ -61,6 +73,8 @@ class MemberUpdateInput:
             birthday=told.birthday() if told else None,
             has_birthday=told is not strawberry.UNSET,
             consents=answers_of(self.consents),
+            tags_added=members.tags(self.add_tags or (), field=("input", "addTags")),
+            tags_removed=members.tags(self.remove_tags or (), field=("input", "removeTags")),
         )
 
 
@@ -69,10 +83,12 @@ class MemberUpdateErrorCode(Enum):
     """Codes of `domain.profiles.UPDATE_REFUSALS`."""
 
     CONSENT_REPEATED = "CONSENT_REPEATED"
+    TOO_MANY_TAGS = "TOO_MANY_TAGS"
     INVALID_TEXT = "INVALID_TEXT"
     INVALID_EMAIL = "INVALID_EMAIL"
     INVALID_PHONE = "INVALID_PHONE"
     INVALID_BIRTHDAY = "INVALID_BIRTHDAY"
+    TAG_ADDED_AND_REMOVED = "TAG_ADDED_AND_REMOVED"
     FIELD_RESERVED = "FIELD_RESERVED"
     MEMBER_NOT_FOUND = "MEMBER_NOT_FOUND"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
@@ -135,7 +151,7 @@ class ProfileMutations:
     member_update: MemberUpdatePayload = strawberry.field(
         resolver=member_update,
         description="Changes personal data, how a member is found with it, and what they are told. Members change their own "
-        "name, email, phone, birthday and consents unless they are blocked; tills with the members scope and staff change "
-        "everything of anyone. A refusal is final for its key.",
+        "name, email, phone, birthday, consents and home location unless they are blocked; tills with the members scope and "
+        "staff change everything of anyone. A refusal is final for its key.",
         extensions=[Permitted(Permission.MEMBERS_UPDATE, Permission.OWN_ACCOUNT_UPDATE)],
     )

@@ -285,7 +285,7 @@ def purchase_record(info: Info, input: PurchaseRecordInput) -> PurchaseRecordPay
             source=input.source,
             external_id=input.external_id,
             member=input.member.lookup("input", "member"),
-            basket=_basket(input, input.occurred_at or DateTime(context.now)),
+            basket=basket_of(input, input.occurred_at or DateTime(context.now)),
             now=context.now,
             is_dated=input.occurred_at is not None,
         )
@@ -312,7 +312,7 @@ def purchase_preview(info: Info, input: PurchasePreviewInput) -> PurchasePreview
             context.program,
             actor=context.actor,
             member=input.member.lookup("input", "member"),
-            basket=_basket(input, input.occurred_at or DateTime(context.now)),
+            basket=basket_of(input, input.occurred_at or DateTime(context.now)),
             now=context.now,
         )
     except Refusal as refusal:
@@ -422,7 +422,8 @@ def _entry_of(outcome: Outcome) -> PurchaseEntry:
     return shown
 
 
-def _basket(input: PurchaseRecordInput | PurchasePreviewInput, occurred_at: DateTime) -> Basket:
+def basket_of(input: PurchaseRecordInput | PurchasePreviewInput, occurred_at: DateTime) -> Basket:
+    """The basket of an input, unchecked."""
     return Basket(
         occurred_at=occurred_at,
         total=booked.Money(input.total.amount_minor, input.total.currency),

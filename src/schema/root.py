@@ -7,13 +7,28 @@ from strawberry.tools import merge_types
 from domain import ledger, members
 from domain.access import Permission
 from domain.entries import EntryKind, Key, Record
-from schema import access, clock, entries, limits, notices, purchases, rewards, tiers, transfers
+from schema import (
+    access,
+    campaigns,
+    clock,
+    entries,
+    limits,
+    lists,
+    notices,
+    purchases,
+    rewards,
+    submissions,
+    tiers,
+    transfers,
+)
 from schema.access import Permitted
 from schema.accounts import Hold, hold_of
 from schema.adjustments import AdjustmentMutations
+from schema.campaigns import CampaignMutations, CampaignQueries
 from schema.clock import ClockMutations, ClockQueries
 from schema.context import Context, Info
 from schema.holds import HoldMutations
+from schema.lists import ListMutations, ListQueries
 from schema.members import MemberMutations, MemberQueries, load
 from schema.merges import MergeMutations
 from schema.nodes import Node, from_id
@@ -26,6 +41,7 @@ from schema.returns import ReturnMutations
 from schema.rewards import RewardMutations, RewardQueries
 from schema.scalars import SCALARS
 from schema.standing import StandingMutations
+from schema.submissions import SubmissionMutations, SubmissionQueries
 from schema.transfers import TransferMutations
 
 
@@ -40,6 +56,12 @@ def node(info: Info, id: strawberry.ID) -> Node | None:
         return _tier(context, key)
     if kind == "Job":
         return clock.find(context, key)
+    if kind == "Campaign":
+        return campaigns.find(context, id)
+    if kind == "MemberList":
+        return lists.find(context, key)
+    if kind == "Submission":
+        return submissions.find(context, key)
     if kind == "Purchase":
         source, _, value = key.partition(":")
         return purchases.find(context, Key(source, value))
@@ -137,7 +159,17 @@ class NodeQueries:
     )
 
 
-QUERIES = (MemberQueries, PurchaseQueries, RewardQueries, ProgramQueries, ClockQueries, NodeQueries)
+QUERIES = (
+    MemberQueries,
+    PurchaseQueries,
+    RewardQueries,
+    ProgramQueries,
+    ClockQueries,
+    CampaignQueries,
+    ListQueries,
+    SubmissionQueries,
+    NodeQueries,
+)
 MUTATIONS = (
     MemberMutations,
     PurchaseMutations,
@@ -152,6 +184,9 @@ MUTATIONS = (
     TransferMutations,
     MergeMutations,
     ClockMutations,
+    CampaignMutations,
+    ListMutations,
+    SubmissionMutations,
 )
 
 Query = merge_types("Query", QUERIES)

@@ -91,6 +91,9 @@ class Source:
 
     def memory(self, key: Key) -> Memory | None:
         """What is remembered of a key."""
+        if key.campaign is not None:
+            # Nothing is: the log alone says whether a campaign has given.
+            return None
         if key.is_for_ever and key.source.startswith("~"):
             purchase, return_id = returned_purchase(key)
             item = self._get(keys.claim(purchase), keys.purchase_return(return_id))
@@ -197,10 +200,15 @@ _KINDS = {
     "mark": (r"CFG", r"JOB#[a-z]+"),
     "clock": (r"CFG", r"CLOCK"),
     "job": (r"JOB#[0-9a-f]{32}", r"JOB"),
+    "submission": (r"SUB#[0-9a-f]{32}", r"[ST]|N#[0-9]{3}[RF]"),
+    "campaign": (r"CMP", r"C#.+|WORK"),
+    "campaign's key": (r"CMPK#[0-9a-f]{32}", r"K"),
+    "run": (r"CMP#[^#]+#[a-z][0-9]+", r"S#[0-9]{4}|B"),
+    "chunk": (r"CMP#[^#]+#[a-z][0-9]+#[0-9]+", r"[ADZ]#[0-9]{8}"),
 }
 _KEYS: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 for _kind, (_pk, _sk) in _KINDS.items():
-    _KEYS.setdefault(_pk.partition("#")[0], []).append((_kind, re.compile(f"{_pk}\n{_sk}", re.ASCII | re.DOTALL)))
+    _KEYS.setdefault(_pk.partition("#")[0], []).append((_kind, re.compile(f"{_pk}\n(?:{_sk})", re.ASCII | re.DOTALL)))
 
 
 def kind_of(item: Item) -> str | None:
@@ -539,7 +547,7 @@ class Audit:
     def _again(self, known: tuple[Key, list[Use], Memory | None]) -> tuple[Key, list[Use], Memory | None]:
         """What is known of a key. Its claim may have been written after the table was read to that place, before its entry."""
         key, uses, memory = known
-        if memory is None and uses and key.is_for_ever:
+        if memory is None and uses and key.is_for_ever and key.campaign is None:
             memory = self._source.memory(key)
         return key, uses, memory
 

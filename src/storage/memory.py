@@ -3,8 +3,9 @@
 import hmac
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from domain.agenda import Partition, Round
 from domain.clock import Dial, Job, JobKnown
@@ -12,6 +13,8 @@ from domain.entries import Claim, End, Key, Note, PurchaseReturn, Record
 from domain.members import Lookup, Profile
 from domain.notices import Notice
 from domain.store import NOTHING, Beside, ClaimTaken, Contended, EndTaken, Home, LookupTaken, ReturnTaken, Update
+from domain.submissions import Note as SubmissionNote
+from domain.submissions import Submission, SubmissionKnown
 from storage import chain, items, keys
 
 
@@ -51,6 +54,18 @@ class Memory:
 
     def claim(self, key: Key) -> Claim | None:
         return self._claims.get(key)
+
+    def claims(self, wanted: Collection[Key]) -> Mapping[Key, Claim]:
+        with self._lock:
+            return {key: self._claims[key] for key in wanted if key in self._claims}
+
+    def records(self, places: Collection[tuple[str, int]]) -> Mapping[tuple[str, int], Record]:
+        with self._lock:
+            return {
+                (account, seq): self._logs[account][seq - 1]
+                for account, seq in places
+                if 0 < seq <= len(self._logs.get(account, ()))
+            }
 
     def returns(self, purchase: Key) -> Sequence[PurchaseReturn]:
         with self._lock:
@@ -100,6 +115,10 @@ class Memory:
     def note_due(self, account: str, due: Iterable[int]) -> None:
         with self._lock:
             self.due.update((day, account) for day in due)
+
+    def note_due_all(self, accounts: Sequence[str], day: int) -> None:
+        with self._lock:
+            self.due.update((day, account) for account in accounts)
 
     def keep_note(self, account: str, note: Note) -> None:
         self._notes[account, note.digest] = note
@@ -162,6 +181,9 @@ class Memory:
 
     def digest(self, text: bytes) -> bytes:
         return hmac.digest(self._pepper, text, "sha256")
+
+    def fits(self, record: Record) -> bool:
+        return items.is_one_unit(items.record_item(record))
 
     def pause(self, attempt: int) -> None:
         time.sleep(0)
@@ -262,6 +284,38 @@ class MemoryClock:
     def _require_seen(self, seen: Dial | None) -> None:
         if self._dial != seen:
             raise Contended
+
+
+class MemorySubmissions:
+    """`domain.submissions.Submissions` in dictionaries."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Submission] = {}
+        self._sent: set[str] = set()
+        self._notes: dict[tuple[str, int, bool], SubmissionNote] = {}
+
+    def keep(self, submission: Submission) -> None:
+        if self._kept.setdefault(submission.id, submission) is not submission:
+            raise SubmissionKnown(self._kept[submission.id])
+
+    def find(self, submission_id: str) -> Submission | None:
+        return self._kept.get(submission_id)
+
+    def mark_sent(self, submission: Submission) -> None:
+        self._sent.add(submission.id)
+
+    def was_sent(self, submission_id: str) -> bool:
+        return submission_id in self._sent
+
+    def note(self, submission_id: str, note: SubmissionNote, *, at: datetime) -> None:
+        self._notes.setdefault((submission_id, note.index, note.refusal is None), note)
+
+    def notes(self, submission_id: str) -> Sequence[SubmissionNote]:
+        return [
+            note
+            for (noted, *_), note in sorted(self._notes.items(), key=lambda each: each[0])
+            if noted == submission_id
+        ]
 
 
 def chained(log: Iterable[Record]) -> list[Record]:

@@ -5,7 +5,7 @@ import hmac
 import math
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,7 +29,7 @@ _RETRYABLE = frozenset(
     {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "ConditionalCheckFailed"}
 )
 # The client has retried these as often as it may.
-_BUSY = frozenset(
+BUSY = frozenset(
     {
         "ThrottlingException",
         "ProvisionedThroughputExceededException",
@@ -54,6 +54,8 @@ _IF_NOT_COMPLETE = _put_if("attribute_not_exists(f)")
 _IF_UNREAD = {"ConditionExpression": "attribute_exists(PK) AND attribute_not_exists(rd)"}
 # A look-up that was given up has no account.
 _IF_NOBODYS = _put_if("attribute_not_exists(a)")
+# Items of one transaction (AWS limit).
+_READS_A_TRANSACTION_MAX = 100
 # Full jitter. The cap lets a hundred writers of one account take turns: with n writers and a window of w between reading and
 # writing, about n times w between attempts keeps most of them from being in vain.
 _PAUSE_FIRST_S, _PAUSE_GROWTH, _PAUSE_MAX_S = 0.03, 3, 4.0
@@ -115,6 +117,14 @@ class Table:
     def claim(self, key: Key) -> Claim | None:
         item = self._get(keys.claim(key), keys.CLAIM, strong=True)
         return items.claim_from(item) if item else None
+
+    def claims(self, wanted: Collection[Key]) -> Mapping[Key, Claim]:
+        found = self._get_many([(keys.claim(key), keys.CLAIM) for key in dict.fromkeys(wanted)])
+        return {claim.key: claim for claim in map(items.claim_from, found)}
+
+    def records(self, places: Collection[tuple[str, int]]) -> Mapping[tuple[str, int], Record]:
+        found = self._get_many([(keys.account(account), keys.entry(seq)) for account, seq in dict.fromkeys(places)])
+        return {(record.account, record.seq): record for record in map(items.record_from, found)}
 
     def returns(self, purchase: Key) -> Sequence[PurchaseReturn]:
         request: dict[str, Any] = {
@@ -179,6 +189,17 @@ class Table:
         for day in due:
             row = items.DueRow(keys.due(day, shard), account, ttl=_forget_after(day))
             self._call("PutItem", {"Item": row.serialize()})
+
+    def note_due_all(self, accounts: Sequence[str], day: int) -> None:
+        of_shards: dict[int, list[str]] = {}
+        for account in accounts:
+            of_shards.setdefault(keys.shard(account, self._shards), []).append(account)
+        for shard, together in of_shards.items():
+            if len(together) == 1:
+                self.note_due(together[0], (day,))
+            else:
+                item = items.due_many_item(keys.due(day, shard), together, ttl=_forget_after(day))
+                self._call("PutItem", {"Item": item})
 
     def keep_note(self, account: str, note: Note) -> None:
         self._call("PutItem", {"Item": items.note_item(account, note)})
@@ -248,6 +269,9 @@ class Table:
     def digest(self, text: bytes) -> bytes:
         return hmac.digest(self._secret, text, "sha256")
 
+    def fits(self, record: Record) -> bool:
+        return items.is_one_unit(items.record_item(record))
+
     def pause(self, attempt: int) -> None:
         if time.monotonic() > self._deadline:
             raise OutcomeUnknown("The account is too busy; whether this happened is unknown. Retry with the same key.")
@@ -309,7 +333,7 @@ class Table:
         except (HTTPClientError, NoConnection) as error:
             raise OutcomeUnknown("The store did not answer. Retry with the same key.") from error
         except VerboseClientError as error:
-            if _response(error)["Error"]["Code"] in _BUSY:
+            if _response(error)["Error"]["Code"] in BUSY:
                 raise OutcomeUnknown("The store is too busy. Retry with the same key.") from error
             raise
         return result
@@ -317,6 +341,25 @@ class Table:
     def _get(self, pk: str, sk: str, *, strong: bool = False) -> Item | None:
         found = self._call("GetItem", {"Key": {"PK": {"S": pk}, "SK": {"S": sk}}, "ConsistentRead": strong})
         return found.get("Item")
+
+    def _get_many(self, chosen: Sequence[tuple[str, str]]) -> list[Item]:
+        """The items under many keys, as far as there are any.
+
+        As transactions of reads: they need no permission but that of GetItem, and BatchGetItem would need one of its own.
+        """
+        found: list[Item] = []
+        for start in range(0, len(chosen), _READS_A_TRANSACTION_MAX):
+            some = chosen[start : start + _READS_A_TRANSACTION_MAX]
+            reads = [{"Get": {"TableName": self._name, "Key": {"PK": {"S": pk}, "SK": {"S": sk}}}} for pk, sk in some]
+            try:
+                responses = self._send("TransactGetItems", {"TransactItems": reads})["Responses"]
+                found += [each["Item"] for each in responses if each.get("Item")]
+            except VerboseClientError as error:
+                if _response(error)["Error"]["Code"] != "TransactionCanceledException":
+                    raise
+                # One of them is being written in a transaction right now: one by one they are read before or after it.
+                found += [item for pk, sk in some if (item := self._get(pk, sk, strong=True)) is not None]
+        return found
 
     def _entries(
         self, account: str, first: str, last: str, *, limit: int, strong: bool = False, descending: bool = True

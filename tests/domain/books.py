@@ -384,9 +384,11 @@ def check_due(log: Iterable[Record], due: Collection[tuple[int, str]]) -> None:
             entry.kind is EntryKind.EXPIRY and any(line.expires == ROLLING for line in entry.lines)
             for entry in record.entries
         )
-        # A day that activities move has a row from its beginning; the visit of that day writes the next one.
+        # A day that activities move has a row from its beginning, which may be in the midst of a record; the visit of that day
+        # writes the next one.
         if state.rolling is not None and (had is None or was_silenced):
-            dated.add(state.rolling.until)
+            begun = {entry.rolls.until for entry in record.entries if entry.rolls is not None} | {state.rolling.until}
+            assert any((day, record.account) in due for day in begun)
         had = state.rolling
         assert {(day, record.account) for day in dated if ROLLING < day < NEVER} <= set(due)
 

@@ -35,6 +35,8 @@ NOTES_READ          -       yes      yes      -        -                 -      
 NOTICES_READ        -       yes      yes      -        -                 -                   -
 JOBS_READ           -       yes      yes      -        -                 -                   -
 CLOCK_ADVANCE       -       -        yes      -        -                 -                   -
+CAMPAIGNS_READ      -       yes      yes      -        -                 -                   -
+CAMPAIGNS_MANAGE    -       -        yes      -        -                 -                   -
 """
 
 

@@ -19,6 +19,7 @@ from domain.expiry import Rolling
 from domain.notices import Notice, NoticeKind
 from domain.refusals import InsufficientPoints, OutcomeUnknown, Refusal
 from storage.memory import Memory
+from tests.domain.campaigning import Desk
 from tests.domain.lives import LIVES, NAMES, START, _Stage, life
 from tests.domain.lives import lives as numbers
 from tests.domain.world import (
@@ -142,6 +143,15 @@ def test_the_first_event_of_a_member_has_none_before_it(store: Memory) -> None:
     assert beyond(event) == {}
 
 
+def reverted(store: Memory) -> None:
+    """A campaign gave 30 points, and takes back the 20 that are left."""
+    desk = Desk(store, now=LATER)
+    campaign = desk.completed(30)
+    adjust(store, "ada", -60, LATER, key="k")
+    desk.reverted(campaign)
+
+
+CAMPAIGN = {"campaignId": "Campaign(C0000)", "reason": "SUMMER"}
 Story = Callable[[Memory], object]
 
 
@@ -173,6 +183,13 @@ Story = Callable[[Memory], object]
             15,
             {"redemptionId": "Redemption(ADA:3:0)", "reason": "SOLD_OUT"},
         ),
+        (
+            lambda store: Desk(store, now=LATER).completed(30),
+            "campaign.granted",
+            30,
+            CAMPAIGN,
+        ),
+        (reverted, "campaign.reverted", -20, {**CAMPAIGN, "writtenOff": 10}),
         (
             lambda store: adjust(store, "ada", -7, LATER, key="k", reason="MISTAKE"),
             "points.adjusted",
@@ -208,6 +225,12 @@ Story = Callable[[Memory], object]
             "member.updated",
             0,
             {"changedFields": ["name", "phone"], "reason": "ASKED"},
+        ),
+        (
+            lambda store: update(store, "ada", LATER, key="k", home_location="harbor", add_tags=["vip"]),
+            "member.updated",
+            0,
+            {"changedFields": ["homeLocation", "tags"], "reason": None},
         ),
         (lambda store: block(store, "ada", LATER, key="k"), "member.blocked", 0, {"reason": "SUSPICION"}),
         (
@@ -374,6 +397,14 @@ NOTICES = (
     SUMMARY,
     Notice(NoticeKind.TIER_FALLING, day("2026-03-10"), "t.20600.gold", NOW, 3, "falling", {"stage": 7}),
     Notice(NoticeKind.MOMENT, day("2026-03-10"), "e.0000000002.001", NOW, 3, "welcome", {"points": 5}),
+    Notice(
+        NoticeKind.CAMPAIGN,
+        day("2026-03-10"),
+        "c.C1",
+        NOW,
+        3,
+        args={"points": 5, "balance": 9, "title": "A", "text": "B"},
+    ),
 )
 
 

@@ -10,10 +10,11 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from domain.announcements import NOTICE, Event, of_notice
 from domain.notices import Notice
+from tests.domain.campaigning import Desk
 from tests.domain.lives import LIVES
 from tests.domain.lives import lives as numbers
 from tests.domain.test_announcements import NOTICES, real, to_id, told
-from tests.domain.world import search
+from tests.domain.world import redeem, search
 from tools import event_schemas
 
 SCHEMAS = {kind.type: event_schemas.schema(kind) for kind in event_schemas.kinds()}
@@ -76,7 +77,26 @@ def test_most_kinds_are_met_in_these_lives() -> None:
         for event in told(store, account)
     }
 
-    assert SCHEMAS.keys() - met <= {NOTICE.type, "tier.changed", "bonus.granted"}
+    assert SCHEMAS.keys() - met <= {
+        NOTICE.type,
+        "tier.changed",
+        "bonus.granted",
+        "campaign.granted",
+        "campaign.reverted",
+    }
+
+
+def test_every_event_of_a_campaign_is_as_its_schema_says() -> None:
+    desk = Desk.of("ada", "bob")
+    campaign = desk.completed(50)
+    redeem(desk.store, "ada", "latte", desk.now, key="r")
+    desk.reverted(campaign)
+
+    events = [event for account in ("ADA", "BOB") for event in told(desk.store, account)]
+
+    assert {"campaign.granted", "campaign.reverted"} <= {event.type for event in events}
+    for event in events:
+        check(event)
 
 
 @pytest.mark.parametrize("notice", NOTICES, ids=lambda notice: notice.kind.value)

@@ -134,8 +134,9 @@ def test_what_happens_to_an_account_is_told_in_sentences() -> None:
     buy(store, "ada", 4_500, NOW, receipt="1", program=debt)
     redeem(store, "ada", "latte", NOW, key="k")
     changed = update(
-        store, "ada", NOW, key="u", name="Ada", email="a@b.c", phone="+15551234567", card_number="1", external_id="ada2"
-    )
+        store, "ada", NOW, key="u", name="Ada", email="a@b.c", phone="+15551234567", card_number="1", external_id="ada2",
+        home_location="harbor", add_tags=["vip"],
+    )  # fmt: skip
     update(store, "ada2", NOW, key="u2", external_id="ada")
     blocked = block(store, "ada", NOW, key="b", reason="SUSPICION")
     unblocked = unblock(store, "ada", NOW, key="n", reason="CLEARED")
@@ -148,6 +149,8 @@ def test_what_happens_to_an_account_is_told_in_sentences() -> None:
         "The phone number was changed.",
         "The card number was changed.",
         "The external id was changed.",
+        "The home location was changed.",
+        "The set of tags was changed.",
         "The account was blocked by staff: SUSPICION.",
         "The account was unblocked by staff: CLEARED.",
         "The membership ended, and 0 points with it: MOVED_AWAY.",

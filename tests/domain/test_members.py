@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain import access, limits, members
+from domain import access, ledger, limits, members
 from domain.access import Actor, Role
 from domain.entries import Claim, EntryKind, Record
 from domain.members import (
@@ -16,11 +16,13 @@ from domain.members import (
     ConsentRepeated,
     ContactMissing,
     Enrolled,
+    FieldReserved,
     InvalidBirthday,
     InvalidEmail,
     InvalidPhone,
     Lookup,
     Profile,
+    TooManyTags,
 )
 from domain.moments import Birthday
 from domain.notices import Consent
@@ -494,6 +496,79 @@ def test_a_kind_of_consent_is_answered_once() -> None:
     with pytest.raises(ConsentRepeated) as refused:
         members.answers([yes, no])
     assert refused.value.field == ("input", "consents")
+
+
+TOLD = {"external_id": "ada", "tags": frozenset({"vip", "coffee-lover"}), "home_location": "harbor"}
+
+
+def test_tags_and_a_home_location_are_kept_in_the_profile_alone(store: Memory) -> None:
+    join(store, **{**TOLD, "home_location": " a place nobody has heard of "})
+
+    kept = contents(store).profiles["A"]
+    assert (kept.tags, kept.home_location) == ({"vip", "coffee-lover"}, "a place nobody has heard of")
+    told = repr(contents(store).logs) + repr(contents(store).claims)
+    for word in ("vip", "coffee", "place nobody"):
+        assert word not in told
+
+
+@pytest.mark.parametrize("home", ["", " ", "h" * (limits.LABEL_LENGTH_MAX + 1), "a\x00b"])
+def test_a_home_location_is_a_label(store: Memory, home: str) -> None:
+    with refuses(store, InvalidText, "input", "homeLocation"):
+        join(store, external_id="ada", home_location=home)
+
+
+@pytest.mark.parametrize("tag", ["a", "vip", "0", "coffee-lover_2.1", "-", "x" * limits.TAG_LENGTH_MAX, " vip\n"])
+def test_a_tag_is_a_word_in_small_letters(tag: str) -> None:
+    assert members.tags(["new", tag, tag], field=("input", "tags")) == {"new", tag.strip()}
+
+
+@pytest.mark.parametrize(
+    "tag", ["", " ", "VIP", "v i p", "vip,new", "café", "vip\x00", "x" * (limits.TAG_LENGTH_MAX + 1), "٣"]
+)
+def test_what_is_no_tag_is_refused_by_its_place(tag: str) -> None:
+    with pytest.raises(InvalidText) as refused:
+        members.tags(["new", tag], field=("input", "tags"))
+    assert refused.value.field == ("input", "tags", "1")
+    assert refused.value.message == ("A tag has 1 to 32 characters: small letters a to z, digits, dots, _ and -.")
+
+
+def test_nobody_gives_more_tags_than_a_member_can_have() -> None:
+    many = [str(number) for number in range(limits.TAGS_MAX)]
+
+    assert members.tags(many, field=("input", "tags")) == frozenset(many)
+    with pytest.raises(TooManyTags) as refused:
+        members.tags([*many, "!"], field=("input", "tags"))
+    assert refused.value.field == ("input", "tags")
+
+
+def test_members_who_join_say_where_they_go_and_do_not_tag_themselves(store: Memory) -> None:
+    with refuses(store, FieldReserved, "input", "tags"):
+        join(store, actor=ADA, tags=frozenset({"vip"}))
+
+    join(store, actor=ADA, external_id="ada", home_location="harbor")
+    assert contents(store).profiles["A"].home_location == "harbor"
+
+
+def test_joining_with_other_tags_or_another_home_is_another_wish(store: Memory) -> None:
+    join(store, **TOLD)
+
+    assert join(store, later=timedelta(days=3), **{**TOLD, "home_location": "harbor "}).replayed
+    for other in (
+        {"tags": frozenset({"vip"})},
+        {"tags": frozenset()},
+        {"home_location": "market"},
+        {"home_location": None},
+    ):
+        with refuses(store, IdempotencyKeyReused, "input", "idempotencyKey"):
+            join(store, **{**TOLD, **other})
+
+
+def test_a_key_of_before_there_were_tags_is_known_again(store: Memory) -> None:
+    """Whoever enrolled without them has the fingerprint they always had."""
+    join(store, external_id="ada", name="Ada")
+
+    (claim,) = contents(store).claims.values()
+    assert claim.fingerprint == ledger.fingerprint(store, "memberEnroll", "Ada", "ada", None, None, None)
 
 
 @pytest.mark.parametrize(

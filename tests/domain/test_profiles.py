@@ -6,12 +6,22 @@ from datetime import timedelta
 import pytest
 
 from domain import ledger, limits, members, profiles
+from domain.access import Actor, Role
 from domain.accounts import Status
-from domain.entries import EntryKind, Explanation
-from domain.members import AlreadyEnrolled, InvalidBirthday, InvalidEmail, InvalidPhone, Lookup, Profile
+from domain.entries import EntryKind, Explanation, caller_key
+from domain.members import (
+    AlreadyEnrolled,
+    FieldReserved,
+    InvalidBirthday,
+    InvalidEmail,
+    InvalidPhone,
+    Lookup,
+    Profile,
+    TooManyTags,
+)
 from domain.moments import Birthday
 from domain.notices import Consent
-from domain.profiles import Changes, FieldReserved, LastContact
+from domain.profiles import Changes, LastContact, TagAddedAndRemoved
 from domain.refusals import (
     IdempotencyKeyReused,
     InvalidText,
@@ -49,6 +59,7 @@ from tests.domain.world import (
     redeem,
     refuses,
     unchanged,
+    unmerge,
     update,
 )
 
@@ -302,6 +313,8 @@ def test_a_change_needs_a_key_and_a_reason_is_a_code(store: Memory) -> None:
         ("phone", "phone", "5551234", InvalidPhone),
         ("card_number", "cardNumber", " ", InvalidText),
         ("external_id", "externalId", "x" * (limits.EXTERNAL_ID_LENGTH_MAX + 1), InvalidText),
+        ("home_location", "homeLocation", "", InvalidText),
+        ("home_location", "homeLocation", "h" * (limits.LABEL_LENGTH_MAX + 1), InvalidText),
     ],
 )
 def test_new_texts_have_the_form_of_those_enrolled(
@@ -571,3 +584,137 @@ def test_a_new_birthday_gets_a_due_row_where_the_program_has_such_a_moment(store
     update(store, "ada", NOW, key="3", birthday=Birthday(2, 29), program=terms)
     update(store, "ada", NOW, key="4", name="Augusta", program=terms)
     assert contents(store).due == {(day("2026-02-28"), "ADA")}
+
+
+# --- tags and the home location -----------------------------------------------------------------------------------------
+
+
+def tag(store: Memory, key: str, *added: str, without: tuple[str, ...] = (), actor: Actor = TILL) -> ledger.Outcome:
+    name = "" if actor.role is Role.MEMBER else "ada"
+    return update(store, name, NOW, key=key, actor=actor, add_tags=added, remove_tags=without)
+
+
+def changed(outcome: ledger.Outcome) -> list[str]:
+    return [line.rule.removeprefix("changed:") for line in outcome.entry.explanation]
+
+
+def test_tags_are_given_and_taken_one_by_one(store: Memory) -> None:
+    assert changed(tag(store, "1", "vip", "coffee-lover")) == ["tags"]
+    assert changed(tag(store, "2", "new", actor=MANAGER)) == ["tags"]
+    assert changed(tag(store, "3", "new", without=("vip", "never-had"))) == ["tags"]
+
+    assert profile(store).tags == {"coffee-lover", "new"}
+    update(store, "ada", NOW, key="4", name="Augusta")
+    assert profile(store).tags == {"coffee-lover", "new"}
+    checked(store)
+
+
+def test_tags_that_are_there_or_gone_already_change_nothing(store: Memory) -> None:
+    tag(store, "1", "vip")
+
+    again = tag(store, "2", "vip", without=("new",))
+
+    assert (changed(again), profile(store).tags) == ([], {"vip"})
+
+
+def test_the_ledger_never_tells_which_tags(store: Memory) -> None:
+    tag(store, "1", "often-late", without=("always-late",))
+
+    assert "late" not in repr(contents(store).logs) + repr(contents(store).claims)
+
+
+def test_a_retry_brings_back_no_tag_that_was_taken_since(store: Memory) -> None:
+    first = tag(store, "1", "vip", "new")
+    tag(store, "2", without=("vip",))
+
+    with unchanged(store):
+        assert tag(store, "1", "new", "vip", "new") == replace(first, replayed=True)
+    assert profile(store).tags == {"new"}
+    for other in ((("vip",), ()), (("vip", "new", "more"), ()), (("vip", "new"), ("more",)), ((), ("vip", "new"))):
+        with refuses(store, IdempotencyKeyReused, "input", "idempotencyKey"):
+            tag(store, "1", *other[0], without=other[1])
+
+
+def test_a_key_of_before_there_were_tags_is_known_again(store: Memory) -> None:
+    """Whoever changes something else has the fingerprint they always had."""
+    update(store, "ada", NOW, key="k", name="Augusta")
+
+    claim = contents(store).claims[caller_key(MANAGER.id, "k")]
+    asked = ("memberUpdate", ("external", "ada"), [("name", "Augusta")], None)
+    assert claim.fingerprint == ledger.fingerprint(store, *asked)
+
+
+def test_a_tag_is_not_added_and_removed_in_one_call(store: Memory) -> None:
+    with refuses(store, TagAddedAndRemoved, "input", "removeTags"):
+        update(store, "nobody", NOW, key="k", add_tags=["a", "b"], remove_tags=["b", "c"])
+
+
+def test_members_neither_tag_themselves_nor_take_tags_from_themselves(store: Memory) -> None:
+    tag(store, "1", "vip")
+
+    with refuses(store, FieldReserved, "input", "addTags"):
+        tag(store, "2", "gold", actor=ADA)
+    with refuses(store, FieldReserved, "input", "removeTags"):
+        tag(store, "2", without=("vip",), actor=ADA)
+    assert profile(store).tags == {"vip"}
+
+
+def test_a_member_has_twenty_tags_and_no_more(store: Memory) -> None:
+    some = [f"t{number}" for number in range(limits.TAGS_MAX - 1)]
+    tag(store, "1", *some)
+    with refuses(store, TooManyTags, "input", "addTags"):
+        tag(store, "2", "a", "b")
+    # One goes, one comes, and who has twenty can still be called something else.
+    tag(store, "3", "a", "b", without=("t0",))
+    update(store, "ada", NOW, key="4", name="Augusta")
+
+    assert profile(store).tags == {*some[1:], "a", "b"}
+    # The no stays a no, though there would be room now.
+    tag(store, "5", without=tuple(some))
+    with refuses(store, TooManyTags, "input", "addTags", replayed=True):
+        tag(store, "2", "a", "b")
+    checked(store)
+
+
+def test_two_systems_that_tag_at_once_do_not_undo_each_other(interrupted: Interrupted) -> None:
+    tag(interrupted, "1", "old", "kept")
+    interrupted.before_append.append(lambda: tag(interrupted, "2", "crm", without=("old",)))
+
+    tag(interrupted, "3", "shop")
+
+    assert profile(interrupted).tags == {"kept", "crm", "shop"}
+
+
+def test_20_tags_given_at_once_are_all_there(store: Memory) -> None:
+    tags = [f"t{number}" for number in range(limits.TAGS_MAX)]
+
+    at_once([lambda tag_=each: tag(store, tag_, tag_) for each in tags])
+
+    assert profile(store).tags == set(tags)
+    checked(store)
+
+
+def test_members_say_where_they_go_and_take_it_back(store: Memory) -> None:
+    outcome = update(store, "", NOW, key="1", actor=ADA, home_location=" a place nobody has heard of ")
+    assert (profile(store).home_location, changed(outcome)) == ("a place nobody has heard of", ["homeLocation"])
+
+    update(store, "ada", NOW, key="2", name="Augusta")
+    assert profile(store).home_location is not None
+
+    outcome = update(store, "ada", NOW, key="3", home_location=None)
+    assert (profile(store).home_location, changed(outcome)) == (None, ["homeLocation"])
+    with refuses(store, IdempotencyKeyReused, "input", "idempotencyKey"):
+        update(store, "ada", NOW, key="3", home_location="harbor")
+
+
+def test_whoever_survives_a_merge_keeps_their_own_tags_and_home(store: Memory) -> None:
+    enroll(store, "old", NOW, tags=frozenset({"old"}), home_location="market")
+    update(store, "ada", NOW, key="1", add_tags=["vip"], home_location="harbor")
+    merge(store, "old", "ada", NOW, key="m")
+    assert (profile(store).tags, profile(store).home_location) == ({"vip"}, "harbor")
+
+    # Whatever is said of the one who was merged is of the one they are now, and stays there when the merge is undone.
+    update(store, "old", NOW, key="2", add_tags=["both"])
+    unmerge(store, "old", LATER, key="u")
+    assert (profile(store).tags, profile(store, "OLD").tags) == ({"vip", "both"}, {"old"})
+    assert profile(store, "OLD").home_location == "market"

@@ -13,7 +13,7 @@ from domain import limits, programs
 from domain.days import Rounding
 from domain.documents import InvalidProgram
 from domain.expiry import Expiry
-from domain.programs import EarningRule, Location, Program, Reward, Terms
+from domain.programs import CampaignRules, EarningRule, Location, PointValue, Program, Reward, Terms
 from storage.memory import Memory
 from tests.domain.world import DOCUMENT, at, buy, enroll, head_of, program, search
 
@@ -22,6 +22,8 @@ FULL: dict[str, Any] = {
     "locations": [{"id": "harbor", "name": "Harbor"}, {"id": "online", "name": "Online"}],
     "expiry": {"months": 6, "days": 3, "rounding": "quarter"},
     "pending": {"days": 14},
+    "campaigns": {"points_unapproved_max": 5_000},
+    "point_value": {"points": 100, "amount_minor": 75, "currency": "USD"},
 }
 
 
@@ -62,6 +64,8 @@ def test_a_document_is_read_whole() -> None:
         locations=(Location("harbor", "Harbor"), Location("online", "Online")),
         terms=Terms(3, EarningRule("base", 1), Expiry(6, 3, Rounding.QUARTER), 14),
         rewards=(Reward("cookie", 3, "A cookie", 15), Reward("latte", 3, "A latte", 40, "Any milk.")),
+        campaigns=CampaignRules(5_000),
+        point_value=PointValue(100, 75, "USD"),
     )
 
 
@@ -72,6 +76,28 @@ def test_what_is_left_out_has_a_harmless_meaning() -> None:
     assert (least.locations, least.rewards, least.terms.pending_days) == ((), (), 0)
     assert least.terms.expiry == Expiry(0, 0, Rounding.MONTH)
     assert least.reward("cookie") is None
+    assert (least.campaigns.points_unapproved_max, least.point_value) == (100_000, None)
+
+
+def test_points_are_worth_what_the_document_says_in_its_first_currency_if_it_names_none() -> None:
+    value = programs.parse(altered("point_value.currency", REMOVED), version=1).point_value
+
+    assert value == PointValue(100, 75, "USD")
+    yen = programs.parse(altered("point_value.currency", "JPY"), version=1).point_value
+    assert yen == PointValue(100, 75, "JPY")
+
+
+@pytest.mark.parametrize(
+    ("points", "worth"),
+    [(0, 0), (1, 1), (2, 2), (3, 3), (4, 3), (100, 75), (101, 76), (-4, -3), (-1, 0), (10**15, 75 * 10**13)],
+)
+def test_a_part_of_a_cent_is_a_whole_one_in_the_books(points: int, worth: int) -> None:
+    """A liability is never told too small; what is taken back from it is never told too large."""
+    assert PointValue(100, 75, "USD").of(points) == (worth, "USD")
+
+
+def test_points_may_be_worth_nothing() -> None:
+    assert PointValue(1, 0, "USD").of(10**9) == (0, "USD")
 
 
 texts = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S"]), min_size=1, max_size=20)
@@ -97,6 +123,19 @@ any_program = st.builds(
         max_size=4,
         unique_by=lambda each: each.id,
     ).map(tuple),
+).flatmap(
+    lambda program: st.builds(
+        replace,
+        st.just(program),
+        campaigns=st.builds(CampaignRules, st.integers(0, limits.POINTS_MAX)),
+        point_value=st.none()
+        | st.builds(
+            PointValue,
+            st.integers(1, limits.ADJUSTMENT_POINTS_MAX),
+            st.integers(0, limits.ADJUSTMENT_POINTS_MAX),
+            st.sampled_from(sorted(program.currencies)),
+        ),
+    )
 )
 
 
@@ -151,6 +190,12 @@ def test_a_missing_setting_is_named(path: str) -> None:
         ("locations", [None, {}, "harbor", [{"id": f"l{n}", "name": "L"} for n in range(limits.PROGRAM_LIST_MAX + 1)]]),
         ("rewards", [None, {}, 5]),
         ("rewards.0", []),
+        ("campaigns", [None, 100, []]),
+        ("campaigns.points_unapproved_max", [-1, limits.POINTS_MAX + 1, 1.5, "9", True, None]),
+        ("point_value", [None, 5, []]),
+        ("point_value.points", [0, -1, limits.ADJUSTMENT_POINTS_MAX + 1, 1.0, "100", None]),
+        ("point_value.amount_minor", [-1, limits.ADJUSTMENT_POINTS_MAX + 1, 0.5, None]),
+        ("point_value.currency", ["EUR", "usd", "", None, 1]),
     ],
 )
 def test_a_wrong_value_is_named_by_its_path(path: str, values: list[Any]) -> None:

@@ -6,6 +6,7 @@ from domain import (
     adjustments,
     clock,
     holds,
+    lists,
     members,
     merges,
     notices,
@@ -18,8 +19,10 @@ from domain import (
     reversals,
     rewards,
     standing,
+    submissions,
     transfers,
 )
+from domain.campaigns import lifecycle
 from domain.refusals import InsufficientPoints, InvalidText, Refusal, require_text
 
 
@@ -50,7 +53,19 @@ def test_only_what_depends_on_the_account_is_final() -> None:
         *merges.MERGE_REFUSALS,
         *merges.UNMERGE_REFUSALS,
         *clock.ADVANCE_REFUSALS,
+        *lists.CREATE_REFUSALS,
+        *lists.IMPORT_REFUSALS,
+        *submissions.SUBMIT_REFUSALS,
+        *submissions.ITEM_REFUSALS,
         *promotions.SET_REFUSALS,
+        *lifecycle.CREATE_REFUSALS,
+        *lifecycle.PREVIEW_REFUSALS,
+        *lifecycle.APPROVE_REFUSALS,
+        *lifecycle.LAUNCH_REFUSALS,
+        *lifecycle.PAUSE_REFUSALS,
+        *lifecycle.RESUME_REFUSALS,
+        *lifecycle.CANCEL_REFUSALS,
+        *lifecycle.REVERT_REFUSALS,
         refusals.OutcomeUnknown,
     }
 
@@ -59,6 +74,7 @@ def test_only_what_depends_on_the_account_is_final() -> None:
         InsufficientPoints,
         refusals.MemberBlocked,
         refusals.MemberClosed,
+        members.TooManyTags,
         members.AlreadyEnrolled,
         rewards.RedemptionEnded,
         returns.TooManyReturns,

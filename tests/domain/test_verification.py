@@ -12,7 +12,7 @@ from hypothesis import given
 from domain import limits, verification
 from domain.accounts import DEBT, ROLLING, Hold, Line, Origin, Standing, State, Status
 from domain.days import NEVER
-from domain.entries import Entry, EntryKind, Explanation, Key, PurchaseReturn, Record
+from domain.entries import Entry, EntryKind, Explanation, Key, PurchaseReturn, Record, bonus_key, reversal_key
 from domain.expiry import Rolling
 from domain.refusals import InsufficientPoints
 from domain.verification import Code, Finding, Judged, Memory, Replay, Use
@@ -423,6 +423,56 @@ def test_tiers_and_moments_are_explained_by_their_rules(entry: Entry, message: s
     (finding,) = findings([first, Record("A", 2, (entry,), state)])
 
     assert finding == Finding("A", 2, Code.EXPLANATION_MISMATCH, message)
+
+
+CAMPAIGN = (Explanation("campaign:SUMMER", 0),)
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "reason", "explanation", "is_right"),
+    [
+        (EntryKind.CAMPAIGN_BONUS, bonus_key("C1", "A"), "SUMMER", CAMPAIGN, True),
+        (EntryKind.CAMPAIGN_REVERSAL, reversal_key("C1", "A"), "SUMMER", CAMPAIGN, True),
+        (EntryKind.CAMPAIGN_BONUS, None, "SUMMER", CAMPAIGN, False),
+        (EntryKind.CAMPAIGN_BONUS, Key("till", "1"), "SUMMER", CAMPAIGN, False),
+        # The key of another account, and of the other kind.
+        (EntryKind.CAMPAIGN_BONUS, bonus_key("C1", "B"), "SUMMER", CAMPAIGN, False),
+        (EntryKind.CAMPAIGN_BONUS, reversal_key("C1", "A"), "SUMMER", CAMPAIGN, False),
+        (EntryKind.CAMPAIGN_REVERSAL, bonus_key("C1", "A"), "SUMMER", CAMPAIGN, False),
+        (EntryKind.CAMPAIGN_BONUS, bonus_key("C1", "A"), "WINTER", CAMPAIGN, False),
+        (EntryKind.CAMPAIGN_BONUS, bonus_key("C1", "A"), "SUMMER", (), False),
+        # Nothing else hides behind a key that needs no claim.
+        (EntryKind.ADJUSTMENT, bonus_key("C1", "A"), "SUMMER", CAMPAIGN, False),
+    ],
+)
+def test_what_a_campaign_gives_has_its_key_of_this_account(
+    kind: EntryKind, key: Key | None, reason: str, explanation: tuple[Explanation, ...], is_right: bool
+) -> None:
+    first = Record("A", 1, (Entry(EntryKind.ENROLLMENT, NOW, (), 0),), State(NOW))
+    entry = Entry(kind, NOW, (), 0, explanation, key=key, reason=reason)
+
+    assert found([first, Record("A", 2, (entry,), State(NOW))]) == (
+        [] if is_right else [(2, Code.EXPLANATION_MISMATCH)]
+    )
+
+
+def test_a_second_bonus_of_a_campaign_is_found_however_late_it_is() -> None:
+    key = bonus_key("C1", "A")
+    uses = [Use("A", 3, NOW, is_refused=False), Use("A", 9, NOW + timedelta(days=999), is_refused=False)]
+
+    (finding,) = verification.check_uses(key, uses)
+
+    assert (finding.account, finding.seq, finding.code) == ("A", 9, Code.KEY_TWICE)
+    assert verification.check_uses(key, uses[:1]) == []
+
+
+def test_the_key_of_a_campaign_needs_nothing_that_remembers_it() -> None:
+    for key in (bonus_key("C1", "A"), reversal_key("C1", "A")):
+        use = Use("A", 3, NOW, is_refused=False)
+        judged = verification.check_memory(
+            key, [use], None, now=NOW, grace=timedelta(0), lives_on=lambda _one, _other: False
+        )
+        assert judged == Judged()
 
 
 def test_a_moment_that_was_had_twice() -> None:

@@ -5,7 +5,7 @@ Local times are written as the program's clock shows them: `at("2026-03-08 03:00
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -272,9 +272,13 @@ def update(
     reason: str | None = None,
     program: Program = PROGRAM,
     consents: Mapping[Consent, bool | None] | None = None,
+    add_tags: Collection[str] = (),
+    remove_tags: Collection[str] = (),
     **changes: Any,
 ) -> Outcome:
     """Changes the profile of `name`; members change their own."""
+    added = members.tags(add_tags, field=("input", "addTags"))
+    removed = members.tags(remove_tags, field=("input", "removeTags"))
     texts = {field: value for field, value in changes.items() if field != "birthday"}
     return profiles.update(
         store,
@@ -282,7 +286,7 @@ def update(
         actor=actor,
         idempotency_key=key,
         member=external(name) if actor.role is not Role.MEMBER else None,
-        changes=Changes(texts, changes.get("birthday"), "birthday" in changes, consents or {}),
+        changes=Changes(texts, changes.get("birthday"), "birthday" in changes, consents or {}, added, removed),
         reason=reason,
         now=now,
     )

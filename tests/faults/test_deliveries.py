@@ -261,12 +261,12 @@ def skips_a_record(patch: pytest.MonkeyPatch) -> None:
 
 def stays_with_the_survivor(patch: pytest.MonkeyPatch) -> None:
     """What was claimed while two accounts were one is booked on the survivor, also when they are two again."""
-    found = ledger._found
+    found = ledger.located
 
     def forgetting(store: Store, account: str, *, strong: bool = False) -> tuple[Record, tuple[Any, ...]]:
         return found(store, account, strong=strong)[0], ()
 
-    patch.setattr(ledger, "_found", forgetting)
+    patch.setattr(ledger, "located", forgetting)
 
 
 def no_answer_is_a_no(patch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from domain import ledger
+from domain import ledger, purchases
 from domain.entries import Claim, Record
 from domain.ledger import Outcome
+from domain.purchases import Receipt
 from domain.refusals import OutcomeUnknown, Refusal
 from domain.returns import Returned
 from domain.store import NOTHING, Beside, Store
@@ -172,6 +173,24 @@ def bought(name: str, who: str, amount: int, receipt: str, deliveries: int = 1) 
     return Part(asked, lambda store: world.buy(store, who, amount, NOW, receipt=receipt), deliveries)
 
 
+def bought_together(name: str, who: str, amounts: Mapping[str, int], mine: str, deliveries: int = 1) -> Part:
+    """A batch of purchases, of which this part is told of `mine`; the others are parts of their own, of the same batch."""
+    asked = bought(name, who, amounts[mine], mine).asked
+
+    def call(store: Store) -> Outcome:
+        batch = [
+            Receipt(TILL, "till", receipt, world.external(who), world.basket(amount, NOW), NOW)
+            for receipt, amount in amounts.items()
+        ]
+        answers = purchases.record_each(store, PROGRAM, batch, now=NOW)
+        answer = answers[list(amounts).index(mine)]
+        if isinstance(answer, Refusal):
+            raise answer
+        return answer.outcome
+
+    return Part(asked, call, deliveries)
+
+
 def returned(name: str, receipt: str, amount: int, key: str, deliveries: int = 1) -> Part:
     asked = Asked(name, "purchaseReturn", f"~r.till:{receipt}:{key}", of=f"till:{receipt}", part=("amount", amount))
     return Part(asked, lambda store: world.give_back(store, receipt, NOW, key=key, amount=amount), deliveries)
@@ -296,6 +315,28 @@ def undo_and_merge_anew() -> Scenario:
     return stage.meets(unmerged("u", "dup", "u"), unmerged("v", "dup", "v"), merged("n", "dup", "cat", "n"))
 
 
+def batch_and_its_redelivery() -> Scenario:
+    """Two deliveries of one batch of two purchases at once."""
+    amounts = {"1": 1_000, "2": 2_000}
+    return Stage("ada").meets(*(bought_together(name, "ada", amounts, name) for name in amounts))
+
+
+def batch_and_purchase() -> Scenario:
+    """A batch of two purchases, and a till that records one of them itself."""
+    return Stage("ada").meets(
+        bought_together("p", "ada", {"1": 1_000, "2": 2_000}, "1"), bought("q", "ada", 2_000, "2")
+    )
+
+
+def batches_and_redemption() -> Scenario:
+    """Two deliveries of a batch, and a redemption that it makes possible: nothing but races."""
+    stage = Stage("ada")
+    stage.does(bought("b", "ada", 2_500, "0"))
+    amounts = {"1": 1_000, "2": 1_000}
+    batches = (bought_together(name, "ada", amounts, name) for name in amounts)
+    return stage.meets(*batches, redeemed("r", "ada", "latte", "r"))
+
+
 SCENARIOS: dict[str, Callable[[], Scenario]] = {
     "last points": last_points,
     "redemption and purchase": redemption_and_purchase,
@@ -308,6 +349,9 @@ SCENARIOS: dict[str, Callable[[], Scenario]] = {
     "merge and undo": merge_and_undo,
     "undone merge and redemption": undone_merge_and_redemption,
     "undo and merge anew": undo_and_merge_anew,
+    "batch and its redelivery": batch_and_its_redelivery,
+    "batch and purchase": batch_and_purchase,
+    "batches and redemption": batches_and_redemption,
 }
 # Two take ten times as long and a few gigabytes.
 FAULTS_MAX = 2 if IS_SOAK else 1
@@ -375,6 +419,8 @@ class Overlooking(Impatient):
         (purchase_and_return, Overlooking),
         (crossing_gifts, Halves),
         (two_cancellations, Endless),
+        (batch_and_its_redelivery, Claimless),
+        (batch_and_its_redelivery, Overlooking),
     ],
 )
 def test_what_lacks_one_thing_is_found_out(scenario: Callable[[], Scenario], store: type[Impatient]) -> None:
@@ -387,8 +433,8 @@ def test_what_lacks_one_thing_is_found_out(scenario: Callable[[], Scenario], sto
 
 def test_what_is_booked_on_the_wrong_account_after_an_undo_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """A claim that does not say whom it was about stays with the survivor, though the two are two again."""
-    found = ledger._found
-    monkeypatch.setattr(ledger, "_found", lambda *named, **more: (found(*named, **more)[0], ()))
+    found = ledger.located
+    monkeypatch.setattr(ledger, "located", lambda *named, **more: (found(*named, **more)[0], ()))
 
     with pytest.raises(Violation, match="is booked on ADA, dup is DUP"):
         undone_merge_and_redemption().explored("what is broken", faults_max=0)

@@ -172,6 +172,25 @@ ADVANCE = """mutation Advance($input: ClockAdvanceInput!) {
     replayed userErrors { code field message }
   }
 }"""
+SUBMIT = """mutation Submit($input: PurchasesSubmitInput!) {
+  purchasesSubmit(input: $input) {
+    submission { id size } receipts { index source externalId isAccepted refusal { code field message } }
+    replayed userErrors { code field message }
+  }
+}"""
+SUBMISSION = """query Submission($id: ID!, $first: Int! = 100, $after: String) {
+  submission(id: $id) {
+    id submittedAt size tally { received accepted applied refused failed }
+    items(first: $first, after: $after) {
+      edges { cursor node { index } }
+      nodes {
+        index source externalId status failure refusal { code field message }
+        purchase { id entry { points balanceAfter } }
+      }
+      pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+    }
+  }
+}"""
 JOB = "query Job($id: ID!) { job(id: $id) { id status reachedAt daysTotal daysDone counts { kind count } failure } }"
 TIER_SET = """mutation TierSet($input: MemberTierSetInput!) {
   memberTierSet(input: $input) {
@@ -213,6 +232,52 @@ NOTICES = """query Notices($first: Int! = 10, $after: String) {
 MARK_READ = """mutation MarkRead($input: NoticesMarkReadInput!) {
   noticesMarkRead(input: $input) { notices { id readAt } replayed userErrors { code field message } }
 }"""
+_CAMPAIGN = """id status name code isApprovalNeeded approvedBy launchAt launchedAt endedAt revertedAt holdOutPercent
+    budget { pointsMax membersMax } budgetLeft { pointsLeft membersLeft } steps { action by at }
+    preview {
+      isFinished memberCount points liability { amountMinor currency }
+      progress { isPlanned planned done applied failed skips { reason memberCount } }
+    }
+    progress { isPlanned planned done applied failed points skips { reason memberCount } chunkCount chunksDone }
+    reversal { isPlanned planned done applied failed points skips { reason memberCount } chunkCount chunksDone }"""
+_CAMPAIGN_AFTER = f"campaign {{ {_CAMPAIGN} }} replayed userErrors {{ code field message }}"
+CAMPAIGN = f"query Campaign($id: ID!) {{\n  campaign(id: $id) {{ {_CAMPAIGN} }}\n}}"
+CAMPAIGN_OF_MEMBER = """query Result($id: ID!, $member: MemberByInput!) {
+  campaign(id: $id) { memberResult(member: $member) { outcome reversal } }
+}"""
+CAMPAIGN_ASKED = """query Asked($id: ID!) {
+  campaign(id: $id) {
+    kind name code holdOutPercent validDays validUntil message { title text } budget { pointsMax membersMax }
+    audience { ...Whom } segments { audience { ...Whom } points }
+  }
+}
+fragment Whom on CampaignAudience {
+  tiers balanceMin balanceMax locations activeFrom activeUntil joinedFrom joinedUntil tags withoutTags birthMonths listId
+}"""
+CAMPAIGNS = """query Campaigns($first: Int! = 10, $after: String) {
+  campaigns(first: $first, after: $after) {
+    edges { cursor node { id name status } } nodes { id } pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+  }
+}"""
+# What is done with a campaign, by its root field.
+CAMPAIGN_STEPS = {
+    f"campaign{step}": f"mutation {step}($input: Campaign{step}Input!) {{\n"
+    f"  campaign{step}(input: $input) {{ {_CAMPAIGN_AFTER} }}\n}}"
+    for step in ("Create", "Preview", "Approve", "Launch", "Pause", "Resume", "Cancel", "Revert")
+}
+_LIST = """id name by status createdAt importedAt lineCount memberCount unknownCount malformedCount duplicateCount
+    closedCount mergedCount failure"""
+MEMBER_LIST = f"query List($id: ID!) {{\n  memberList(id: $id) {{ {_LIST} examples {{ kind line }} }}\n}}"
+MEMBER_LISTS = """query Lists($first: Int! = 10, $after: String) {
+  memberLists(first: $first, after: $after) {
+    edges { cursor node { id name status } } nodes { id } pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+  }
+}"""
+LIST_CREATE, LIST_IMPORT = (
+    f"mutation {verb}($input: MemberList{verb}Input!) {{\n"
+    f"  memberList{verb}(input: $input) {{ memberList {{ {_LIST} }} replayed userErrors {{ code field message }} }}\n}}"
+    for verb in ("Create", "Import")
+)
 VIEWER = "query Viewer { viewer { id account { balance } } }"
 NODE = "query Node($id: ID!) { node(id: $id) { __typename id } }"
 REWARDS = """query Rewards($first: Int! = 50, $after: String) {
@@ -356,7 +421,7 @@ class Api:
 
     # --- arranging: what a test needs to have happened ------------------------------------------------------------------
 
-    def enroll(self, external_id: str, caller: Claims | None = None, **details: str) -> str:
+    def enroll(self, external_id: str, caller: Claims | None = None, **details: Any) -> str:
         """A new member; the global id."""
         wanted = {"idempotencyKey": f"enroll {external_id}", "externalId": external_id, **details}
         payload = self.post(caller or till(), ENROLL, input=wanted).data["memberEnroll"]
@@ -474,7 +539,15 @@ def without_moments(file: Path, folder: Path) -> Path:
 
 @contextmanager
 def deployed(
-    engine: Engine, table: str, *, file: Path | None = DEMO, sandbox: bool = False, clock_queue: str | None = None
+    engine: Engine,
+    table: str,
+    *,
+    file: Path | None = DEMO,
+    sandbox: bool = False,
+    clock_queue: str | None = None,
+    campaign_queue: str = "https://queues.invalid/campaigns",
+    ingest_queue: str = "https://queues.invalid/purchases",
+    lists_bucket: str = "lists-of-nobody",
 ) -> Iterator[Api]:
     """A stack on `engine` with the program of `file`, or with none; the handler starts cold. `clock_queue` is that of a stack
     that is deployed as a sandbox; `sandbox` says whether it was created as one."""
@@ -498,6 +571,9 @@ def deployed(
             "REGULARS_GROUPS_CLAIM": "cognito:groups",
             "REGULARS_INTROSPECTION": "off",
             "REGULARS_BODY_BYTES_MAX": str(BODY_BYTES_MAX),
+            "REGULARS_CAMPAIGN_QUEUE": campaign_queue,
+            "REGULARS_INGEST_QUEUE": ingest_queue,
+            "REGULARS_LISTS_BUCKET": lists_bucket,
             **({"REGULARS_SANDBOX": "on", "REGULARS_CLOCK_QUEUE": clock_queue} if clock_queue else {}),
         }.items():
             starting.setenv(name, value)

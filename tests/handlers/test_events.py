@@ -18,18 +18,26 @@ from typing import Any
 import pytest
 
 from domain.access import Role
-from handlers import actors, runtime
+from handlers import actors, aws, runtime
 from schema import root
 from tests.engines import ROOT, Engine
 from tests.handlers.api import ACCOUNT_CLAIM, Answer, Api, deployed
+from tests.handlers.conftest import Sqs
+from tests.handlers.launching import Context, function
+from tests.handlers.test_jobs import batch
 
-EVENTS = {file.name: json.loads(file.read_text(encoding="utf-8")) for file in sorted((ROOT / "events").glob("*.json"))}
-# Accounts whose holds and redemptions later events name by id, by the event that opens them.
+FILES = sorted((ROOT / "events").glob("*.json"), key=lambda file: (int(file.name.partition("-")[0]), file.name))
+EVENTS = {file.name: json.loads(file.read_text(encoding="utf-8")) for file in FILES}
+# Accounts and campaigns of which later events name something by id, by the event that opens them.
 OPENED = {
     "41-member-enroll-of-cleo.200.json": "01KA9ZK1C4E0C7E5P7R9T2V5X8",
     "70-member-enroll-of-dora-by-herself.200.json": "01KA9ZM5D0D0R4C7E5P7R9T2V5",
+    "100-campaign-create-by-manager.200.json": "01KA9ZN7C0C0R4C7E5P7R9T2V5",
+    "121-campaign-create-with-segments-by-manager.200.json": "01KA9ZN8D0D0R4C7E5P7R9T2V5",
 }
-NAME = re.compile(r"(\d\d)-([a-z0-9-]+)\.(\d{3})(?:\.([A-Z_]+))?\.json")
+# After these everybody has their turn in the campaign; what was handed out before a pause comes after it.
+WORKED = {f"campaign-{step}-by-manager.200.json" for step in ("preview", "resume", "revert")}
+NAME = re.compile(r"(\d{2,3})-([a-z0-9-]+)\.(\d{3})(?:\.([A-Z_]+))?\.json")
 
 
 def claims(event: dict[str, Any]) -> dict[str, str]:
@@ -44,25 +52,32 @@ def stack(engine: Engine) -> Iterator[Api]:
 
 
 @pytest.fixture(scope="module")
-def answers(stack: Api) -> dict[str, Answer]:
+def answers(engine: Engine, stack: Api) -> dict[str, Answer]:
     """The answer to each event, by the name of its file."""
     (linked,) = {claims(event)[ACCOUNT_CLAIM] for event in EVENTS.values() if ACCOUNT_CLAIM in claims(event)}
     # The token of one event names the account that the first event opens.
     accounts = chain([linked], iter(runtime.new_account, None))
     given: dict[str, Answer] = {}
+    nowhere = "https://queues.invalid/campaigns"
+    campaigner = function(engine, stack.table, queue=nowhere, failures=nowhere)
+    sqs = Sqs()
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aws, "connect", lambda _service: sqs)
         for name, event in EVENTS.items():
             now = datetime.fromtimestamp(event["requestContext"]["timeEpoch"] / 1_000, UTC)
             patch.setattr(runtime, "now", lambda now=now: now)
             patch.setattr(runtime, "new_account", lambda name=name: OPENED.get(name) or next(accounts))
             given[name] = stack.invoke(event)
+            while name.partition("-")[2] in WORKED and (turns := [body for body in sqs.bodies if '"run"' in body]):
+                sqs.bodies.clear()
+                assert campaigner(batch(turns), Context()) == {"batchItemFailures": []}
     return given
 
 
 @pytest.mark.parametrize("name", EVENTS)
 def test_an_event_is_answered_as_its_name_says(answers: dict[str, Answer], name: str) -> None:
     parts = NAME.fullmatch(name)
-    assert parts, "NN-what.STATUS[.CODE].json"
+    assert parts, "NN-what.STATUS[.CODE].json, or NNN-what"
     answer = answers[name]
 
     assert (answer.status, [code for code, _ in answer.complaints]) == (int(parts[3]), [parts[4]] if parts[4] else [])
@@ -100,6 +115,30 @@ def test_dora_had_30_points_and_left_with_none(answers: dict[str, Answer]) -> No
     assert (told["78"]["entry"]["points"], told["78"]["entry"]["actor"]) == (30, "p.7ou1v2r8kq3tillexample0market")
     assert told["79"]["memberClose"]["entry"]["points"] == -30
     assert told["79"]["memberClose"]["account"]["status"] == "CLOSED"
+
+
+def test_the_campaign_gives_ada_25_points_and_takes_them_back(answers: dict[str, Answer], stack: Api) -> None:
+    told = {
+        name[:3]: answer.data for name, answer in answers.items() if name[:3] in ("107", "112", "117", "123", "125")
+    }
+
+    preview = {"isFinished": True, "memberCount": 1, "points": 25, "liability": {"amountMinor": 25, "currency": "USD"}}
+    assert told["107"]["campaign"]["preview"] == preview
+    assert told["112"]["campaignLaunch"]["campaign"]["budgetLeft"] == {"pointsLeft": 150_000, "membersLeft": None}
+    campaign = told["117"]["campaign"]
+    assert (campaign["status"], campaign["progress"]["applied"], campaign["progress"]["points"]) == ("COMPLETED", 1, 25)
+    assert campaign["memberResult"] == {"outcome": "APPLIED", "reversal": None}
+    assert campaign["budgetLeft"] == {"pointsLeft": 150_000 - 25, "membersLeft": None}
+    assert {node["name"]: node["status"] for node in told["123"]["campaigns"]["nodes"]} == {
+        "Thanks to coffee lovers": "REVERTED",
+        "Birthdays of spring": "CANCELLED",
+    }
+    assert told["125"] == {"node": None}
+    entries = [edge["node"] for edge in stack.member("crm-100231", first=2)["entries"]["edges"]]
+    assert [(entry["__typename"], entry["points"]) for entry in entries] == [
+        ("CampaignReversalEntry", -25),
+        ("CampaignBonusEntry", 25),
+    ]
 
 
 def test_what_is_sent_again_is_answered_again(answers: dict[str, Answer]) -> None:

@@ -5,20 +5,21 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import pytest
 from aws_lambda_powertools import Logger
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from domain import agenda, clock, limits, visits
 from domain.agenda import Round, Turn
 from domain.clock import Job, JobStatus
 from domain.programs import Program
 from domain.refusals import OutcomeUnknown
-from handlers import jobs, runtime
+from handlers import jobs, reasons, runtime
 from handlers.jobs import Clockwork, Planner, Visitor
 from handlers.queue import NotSent
 from storage.agenda import DueRows
@@ -38,14 +39,18 @@ class Mailbox:
     def __init__(self) -> None:
         self.bodies: list[str] = []
         self.delays: list[timedelta] = []
+        self.said: list[Mapping[str, str]] = []
         self.full_at: int | None = None
 
-    def send(self, bodies: Iterable[str], *, delay: timedelta = timedelta()) -> None:
+    def send(
+        self, bodies: Iterable[str], *, delay: timedelta = timedelta(), attributes: Mapping[str, str] | None = None
+    ) -> None:
         for body in bodies:
             if self.full_at is not None and len(self.bodies) >= self.full_at:
                 raise NotSent("InternalError")
             self.bodies.append(body)
             self.delays.append(delay)
+            self.said.append(attributes or {})
 
     def take(self) -> list[str]:
         taken, self.bodies = self.bodies, []
@@ -57,6 +62,8 @@ class Context:
     """The part of a Lambda's context that the handlers look at."""
 
     seconds: float = 120
+    function_name: str = "regulars-jobs"
+    aws_request_id: str = "request-1"
 
     def __post_init__(self) -> None:
         self._ends = time.monotonic() + self.seconds
@@ -74,6 +81,7 @@ class Stack:
     now: datetime = field(default_factory=lambda: at("2090-03-01"))
     mailbox: Mailbox = field(default_factory=Mailbox)
     clock_mailbox: Mailbox = field(default_factory=Mailbox)
+    failures: Mailbox = field(default_factory=Mailbox)
     log_stream: io.StringIO = field(default_factory=io.StringIO)
 
     def logger(self) -> Logger:
@@ -103,7 +111,14 @@ class Stack:
 
     @property
     def visitor(self) -> Visitor:
-        return Visitor(self.jobs_store, self.mailbox, lambda: self.terms, lambda: self.now, self.logger())  # type: ignore[arg-type]
+        return Visitor(
+            self.jobs_store,
+            self.mailbox,  # type: ignore[arg-type]
+            lambda: self.terms,
+            lambda: self.now,
+            self.logger(),
+            self.failures,  # type: ignore[arg-type]
+        )
 
     def plan(self, on: str | None = None) -> list[str]:
         """One run of the schedule; what it handed on."""
@@ -132,7 +147,11 @@ def batch(bodies: Sequence[str], delivery: int = 1) -> dict[str, Any]:
                 "messageId": f"message-{place}",
                 "receiptHandle": "handle",
                 "body": body,
-                "attributes": {"ApproximateReceiveCount": str(delivery), "SentTimestamp": "1795191540000"},
+                "attributes": {
+                    "ApproximateReceiveCount": str(delivery),
+                    "SentTimestamp": "1795191540000",
+                    "ApproximateFirstReceiveTimestamp": "1795191541234",
+                },
                 "messageAttributes": {},
                 "md5OfBody": "",
                 "eventSource": "aws:sqs",
@@ -297,14 +316,15 @@ def test_a_visitor_killed_half_way_is_followed_by_one_that_books_the_rest(stack:
     "altered",
     ["", "{", "[]", '{"accounts":["ADA"]}', '{"accounts":[7],"day":43900,"round":"book"}', "\x00"],
 )
-def test_an_altered_message_fails_alone(stack: Stack, altered: str) -> None:
+def test_an_altered_message_fails_alone_and_at_once(stack: Stack, altered: str) -> None:
     stack.member("ada")
     (turn,) = stack.plan("2090-03-12 00:30")
 
-    assert stack.visit(altered, turn, altered) == [0, 2]
+    assert stack.visit(altered, turn, altered) == []
 
     assert stack.log("ada")[2:] == ["MATURITY", "EXPIRY"]
-    # Why, is in the log under the message's id.
+    assert stack.failures.bodies == [altered, altered]
+    # Why, is in the log under the message's id too.
     assert [(line["exception_name"], line["message_id"], line["delivery"]) for line in stack.told()] == [
         ("NotATurn", "message-0", "1"),
         ("NotATurn", "message-2", "1"),
@@ -312,7 +332,83 @@ def test_an_altered_message_fails_alone(stack: Stack, altered: str) -> None:
 
 
 def test_a_batch_in_which_every_message_fails_is_answered_all_the_same(stack: Stack) -> None:
-    assert stack.visit("x", "y") == [0, 1]
+    early = Turn(("ADA",), day("2090-03-12"), Round.BOOK).text()
+
+    assert stack.visit(early, early) == [0, 1]
+
+
+# --- messages that are given up -----------------------------------------------------------------------------------------
+
+
+def test_what_fails_for_the_last_time_is_kept_with_its_reason_and_done(stack: Stack) -> None:
+    early = Turn(("ADA",), day("2090-03-12"), Round.BOOK).text()
+
+    for delivery in range(1, limits.DELIVERIES_MAX):
+        assert stack.visit(early, delivery=delivery) == [0]
+    assert stack.failures.bodies == []
+
+    assert stack.visit(early, delivery=limits.DELIVERIES_MAX) == []
+    assert stack.failures.bodies == [early]
+    assert stack.failures.said == [
+        {
+            "reason": "TooEarly: 2090-03-12 has not begun",
+            "function": "regulars-jobs",
+            "requestId": "request-1",
+            "messageId": "message-0",
+            "firstTriedAt": "2026-11-20T16:19:01.234Z",
+            "tries": "5",
+        }
+    ]
+
+
+def test_what_the_queue_of_failures_does_not_take_comes_again_so_that_the_platform_keeps_it(stack: Stack) -> None:
+    stack.failures.full_at = 0
+
+    assert stack.visit("poison", delivery=limits.DELIVERIES_MAX) == [0]
+    assert [line["exception_name"] for line in stack.told()] == ["NotATurn", "NotSent"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientError({"Error": {"Code": "InvalidParameterValue", "Message": "too long"}}, "SendMessageBatch"),
+        EndpointConnectionError(endpoint_url="https://sqs.example"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_queue_of_failures_that_cannot_be_reached_fails_nobody_else(stack: Stack, error: Exception) -> None:
+    stack.member("ada")
+    (turn,) = stack.plan("2090-03-12 00:30")
+
+    def away(*_: Any, **__: Any) -> None:
+        raise error
+
+    stack.failures.send = away  # type: ignore[method-assign]
+
+    assert stack.visit("poison", turn) == [0]
+    assert stack.log("ada")[2:] == ["MATURITY", "EXPIRY"]
+
+
+def test_without_a_queue_of_failures_what_fails_comes_again(stack: Stack) -> None:
+    visitor = replace(stack.visitor, failures=None)
+
+    answer = visitor.visit(batch(["poison"], limits.DELIVERIES_MAX), Context())
+
+    assert failed(answer) == [0]
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("a\nb\x00c\x1b[2J\ud800"), "ValueError: a\\nb\\x00c\\x1b[2J\\ud800"),
+        (ValueError(), "ValueError"),
+        (KeyError("é☕𝄞"), "KeyError: 'é☕𝄞'"),
+        (ValueError("x" * 1_000), "ValueError: " + "x" * (limits.FAILURE_REASON_LENGTH_MAX - 12)),
+    ],
+    ids=["controls", "silent", "any script", "long"],
+)
+def test_a_reason_is_a_line_that_a_queue_takes_whatever_the_error_quotes(error: Exception, text: str) -> None:
+    assert reasons.text_of(error) == text
 
 
 def test_a_message_for_somebody_nobody_knows_is_done(stack: Stack) -> None:
@@ -438,6 +534,7 @@ class Sandbox(Stack):
             lambda: self.terms,
             lambda: self.now,
             self.logger(),
+            self.failures,  # type: ignore[arg-type]
         )
 
     def begin(self, until: str) -> Job:
@@ -511,11 +608,13 @@ def test_a_message_that_comes_again_after_the_job_is_done_does_nothing(sandbox: 
 
 
 @pytest.mark.parametrize("altered", ["", "[]", '{"job":7}', '{"job":""}', '{"job":"x","more":1}'])
-def test_an_altered_message_of_the_clock_fails_alone(sandbox: Sandbox, altered: str) -> None:
+def test_an_altered_message_of_the_clock_fails_alone_and_at_once(sandbox: Sandbox, altered: str) -> None:
     job = sandbox.begin("2090-03-02")
 
-    assert sandbox.turn(altered, jobs.job_text(job.id)) == [0]
+    assert sandbox.turn(altered, jobs.job_text(job.id)) == []
     assert sandbox.job(job).status is JobStatus.DONE
+    assert sandbox.failures.bodies == [altered]
+    assert sandbox.failures.said[0]["reason"].startswith("NotAJob: it ")
 
 
 def test_a_job_that_fails_five_times_is_said_to_have_failed(sandbox: Sandbox, monkeypatch: Any) -> None:
@@ -529,8 +628,10 @@ def test_a_job_that_fails_five_times_is_said_to_have_failed(sandbox: Sandbox, mo
         patch.setattr(visits, "visit", busy)
         for delivery in range(1, limits.DELIVERIES_MAX + 1):
             assert sandbox.job(job).status in (JobStatus.QUEUED, JobStatus.RUNNING)
-            assert sandbox.turn(jobs.job_text(job.id), delivery=delivery) == [0]
+            assert sandbox.turn(jobs.job_text(job.id), delivery=delivery) == [0][: delivery < limits.DELIVERIES_MAX]
 
+    assert sandbox.failures.bodies == [jobs.job_text(job.id)]
+    assert sandbox.failures.said[0]["reason"].startswith("OutcomeUnknown: busy")
     failed_job = sandbox.job(job)
     assert (failed_job.status, failed_job.failure) == (JobStatus.FAILED, "It failed 5 times: OutcomeUnknown.")
     # Another one goes on from where it was.

@@ -14,6 +14,9 @@ from tests.handlers.api import (
     ADVANCE,
     BLOCK,
     BOUGHT,
+    CAMPAIGN,
+    CAMPAIGN_STEPS,
+    CAMPAIGNS,
     CANCEL,
     CAPTURE,
     CLOCK,
@@ -22,8 +25,12 @@ from tests.handlers.api import (
     ENTRY,
     HOLD,
     JOB,
+    LIST_CREATE,
+    LIST_IMPORT,
     MARK_READ,
     MEMBER,
+    MEMBER_LIST,
+    MEMBER_LISTS,
     MERGE,
     NOBODY,
     NODE,
@@ -34,6 +41,8 @@ from tests.handlers.api import (
     RELEASE,
     RETURN,
     REWARDS,
+    SUBMISSION,
+    SUBMIT,
     TIER_SET,
     TRANSFER,
     UNBLOCK,
@@ -101,6 +110,15 @@ ALLOWED: dict[str, set[str]] = {
     "clock": set(ANYBODY),
     "job": MANAGERS | {"support"},
     "clockAdvance": MANAGERS,
+    "purchasesSubmit": MANAGERS | {"till", "till (purchases)"},
+    "submission": MANAGERS | {"till", "till (purchases)", "support"},
+    "memberList": MANAGERS | {"support"},
+    "memberLists": MANAGERS | {"support"},
+    "memberListCreate": MANAGERS,
+    "memberListImport": MANAGERS,
+    "campaign": MANAGERS | {"support"},
+    "campaigns": MANAGERS | {"support"},
+    **dict.fromkeys(CAMPAIGN_STEPS, MANAGERS),
 }
 NAMING = {"member": {"externalId": "matrix-somebody"}}
 TOTAL = {"total": {"amountMinor": 500, "currency": "USD"}}
@@ -156,11 +174,24 @@ def ask(api: Api, field: str, caller: str) -> Answer:
             {"input": {"idempotencyKey": "matrix", "reason": "X", "duplicate": NAMING["member"]}},
         ),
         "memberTierSet": (TIER_SET, {"input": {"idempotencyKey": "matrix", "tier": "sky", "reason": "X", **NAMING}}),
+        "purchasesSubmit": (SUBMIT, {"input": {"idempotencyKey": "matrix", "purchases": []}}),
+        "submission": (SUBMISSION, {"id": global_id("Submission", "0" * 32)}),
+        "memberList": (MEMBER_LIST, {"id": global_id("MemberList", "nobody's")}),
+        "memberLists": (MEMBER_LISTS, {}),
+        "memberListCreate": (LIST_CREATE, {"input": {"idempotencyKey": "matrix", "name": " ", "by": "EMAIL"}}),
+        "campaign": (CAMPAIGN, {"id": global_id("Campaign", "nobody's")}),
+        "campaigns": (CAMPAIGNS, {}),
+        "memberListImport": (LIST_IMPORT, {"input": {"idempotencyKey": "matrix", "id": "nobody's"}}),
         "program": (PROGRAM, {}),
         "clock": (CLOCK, {}),
         "job": (JOB, {"id": global_id("Job", "nobody's")}),
         "clockAdvance": (ADVANCE, {"input": {"idempotencyKey": "matrix", "advance": {"by": "P1D"}}}),
     }
+    if field in CAMPAIGN_STEPS:
+        named = {"id": global_id("Campaign", "nobody's")}
+        drafted = {"name": " ", "code": "X", "award": {"points": 5}}
+        wanted = drafted if field == "campaignCreate" else named
+        operations[field] = (CAMPAIGN_STEPS[field], {"input": {"idempotencyKey": "matrix", **wanted}})
     query, variables = operations[field]
     return api.post(CALLERS[caller], query, **variables)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 from uuid import uuid4
 
@@ -11,6 +12,7 @@ import pytest
 from tests.handlers.api import (
     BLOCK,
     CLOSE,
+    ENROLL,
     MEMBER,
     UPDATE,
     VIEWER,
@@ -183,5 +185,92 @@ def test_the_ledger_never_says_what_changed_into_what(quiet: Api, clock: Clock) 
         if sk != "P"
         for text in ("before@", "after@", "Ada Prior", "Ada Later", "15550009999", "secret-two")
         if text in json.dumps(item, default=repr)
+    }
+    assert said == set()
+
+
+# --- tags and the home location -----------------------------------------------------------------------------------------
+
+LABELS = "query Labels($by: MemberByInput!) { member(by: $by) { tags homeLocation } }"
+
+
+def labels(api: Api, who: str, caller: Claims | None = None) -> dict[str, Any]:
+    seen: dict[str, Any] = api.post(caller or support(), LABELS, by={"externalId": who}).data["member"]
+    return seen
+
+
+def test_tags_come_and_go_one_by_one_and_a_home_is_said_and_cleared(api: Api, ada: str) -> None:
+    members_till = till("regulars/members")
+    first = api.post(
+        members_till,
+        UPDATE,
+        input={
+            "idempotencyKey": ada,
+            "member": {"externalId": ada},
+            "addTags": ["vip", "new"],
+            "homeLocation": "harbor",
+        },
+    ).data["memberUpdate"]
+    update(api, ada, "crm", addTags=["coffee-lover"], removeTags=["new", "never-had"])
+
+    assert first["entry"]["changedFields"] == ["homeLocation", "tags"]
+    assert [line["description"] for line in first["entry"]["explanation"]] == [
+        "The home location was changed.",
+        "The set of tags was changed.",
+    ]
+    for caller in (support(), manager(), members_till):
+        assert labels(api, ada, caller) == {"tags": ["coffee-lover", "vip"], "homeLocation": "harbor"}
+    update(api, ada, "clear", homeLocation=None, addTags=None)
+    assert labels(api, ada) == {"tags": ["coffee-lover", "vip"], "homeLocation": None}
+
+
+def test_a_member_is_enrolled_with_tags_and_a_home(api: Api, clock: Clock) -> None:
+    name = f"eve-{uuid4().hex[:12]}"
+    wanted = {"idempotencyKey": name, "externalId": name, "tags": ["vip", "b", "vip"], "homeLocation": "not a shop yet"}
+    assert api.post(till("regulars/members"), ENROLL, input=wanted).refusals == []
+
+    assert labels(api, name) == {"tags": ["b", "vip"], "homeLocation": "not a shop yet"}
+    with api.unchanged():
+        again = api.post(till("regulars/members"), ENROLL, input={**wanted, "tags": ["vip", "b"]})
+        other = api.post(till("regulars/members"), ENROLL, input={**wanted, "tags": ["vip"]})
+    assert again.data["memberEnroll"]["replayed"] is True
+    assert other.refusals == [("IDEMPOTENCY_KEY_REUSED", "input.idempotencyKey")]
+
+
+def test_members_say_where_they_go_and_neither_give_nor_see_tags(api: Api, ada: str) -> None:
+    update(api, ada, addTags=["often-late"])
+    me, stranger = member(ada), f"mia-{ada}"
+    assert update(api, ada, "home", me, homeLocation="harbor").data["memberUpdate"]["entry"]["changedFields"] == [
+        "homeLocation"
+    ]
+
+    with api.unchanged():
+        for field in ("addTags", "removeTags"):
+            assert update(api, ada, field, me, **{field: ["often-late"]}).refusals == [
+                ("FIELD_RESERVED", f"input.{field}")
+            ]
+        joining = {"idempotencyKey": stranger, "externalId": stranger, "tags": ["vip"]}
+        assert api.post(member(stranger), ENROLL, input=joining).refusals == [("FIELD_RESERVED", "input.tags")]
+    assert labels(api, ada, me) == {"tags": None, "homeLocation": "harbor"}
+    assert labels(api, ada) == {"tags": ["often-late"], "homeLocation": "harbor"}
+
+
+def test_a_member_has_twenty_tags_at_most(quiet: Api, clock: Clock) -> None:
+    quiet.enroll("many")
+    assert update(quiet, "many", addTags=[f"t{number}" for number in range(20)]).refusals == []
+
+    assert update(quiet, "many", "k2", addTags=["more"]).refusals == [("TOO_MANY_TAGS", "input.addTags")]
+    assert len(labels(quiet, "many")["tags"]) == 20
+
+
+def test_the_ledger_never_says_which_tags_or_places(quiet: Api, clock: Clock) -> None:
+    quiet.enroll("tagged")
+    update(quiet, "tagged", addTags=["often-late"], homeLocation="pier-19")
+    update(quiet, "tagged", "k2", removeTags=["often-late"], homeLocation=None)
+
+    said = {
+        key[1][:1]
+        for key, item in quiet.items().items()
+        if re.search("often-late|pier-19", json.dumps(item, default=repr))
     }
     assert said == set()

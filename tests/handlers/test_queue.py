@@ -74,6 +74,32 @@ def test_a_queue_that_will_not_take_a_message_is_told_of_after_a_bound() -> None
     assert len(sqs.calls) == limits.MESSAGE_CALLS_MAX
 
 
+def test_a_call_holds_no_more_bytes_than_it_may() -> None:
+    sqs = Sqs()
+    third = "é" * (limits.MESSAGE_CALL_BYTES_MAX // 6)
+
+    queue(sqs).send([third, third, third, "small", "x" * limits.MESSAGE_CALL_BYTES_MAX, "small"])
+
+    assert [[len(entry["MessageBody"]) for entry in call] for call in sqs.calls] == [
+        [len(third), len(third), len(third)],
+        [5],
+        [limits.MESSAGE_CALL_BYTES_MAX],
+        [5],
+    ]
+
+
+def test_what_is_said_about_messages_goes_with_each_of_them_and_counts() -> None:
+    sqs = Sqs()
+    half = "x" * (limits.MESSAGE_CALL_BYTES_MAX // 2)
+
+    queue(sqs).send([half, half], attributes={"reason": "NotATurn: é"})
+
+    assert [len(call) for call in sqs.calls] == [1, 1]
+    assert [entry["MessageAttributes"] for call in sqs.calls for entry in call] == [
+        {"reason": {"DataType": "String", "StringValue": "NotATurn: é"}}
+    ] * 2
+
+
 def test_a_message_may_be_held_back_for_a_quarter_of_an_hour() -> None:
     sqs = Sqs()
 

@@ -7,7 +7,14 @@ import pytest
 from handlers import runtime
 from handlers.runtime import SettingMissing, Settings
 
-ENVIRONMENT = {"REGULARS_TABLE": "regulars", "REGULARS_SECRET": "x" * 32, "REGULARS_SHARDS": "4"}
+ENVIRONMENT = {
+    "REGULARS_TABLE": "regulars",
+    "REGULARS_SECRET": "x" * 32,
+    "REGULARS_SHARDS": "4",
+    "REGULARS_CAMPAIGN_QUEUE": "https://queues.invalid/campaigns",
+    "REGULARS_INGEST_QUEUE": "https://queues.invalid/purchases",
+    "REGULARS_LISTS_BUCKET": "lists-of-nobody",
+}
 DEFAULTED = (
     "REGULARS_ACCOUNT_CLAIM",
     "REGULARS_GROUPS_CLAIM",
@@ -37,6 +44,9 @@ def test_what_is_not_said_has_a_safe_default() -> None:
         support_group="support",
         introspection=False,
         body_bytes_max=262_144,
+        campaign_queue="https://queues.invalid/campaigns",
+        ingest_queue="https://queues.invalid/purchases",
+        lists_bucket="lists-of-nobody",
         clock_queue=None,
     )
 
@@ -89,19 +99,44 @@ def test_a_sandbox_needs_the_queue_of_its_clock(monkeypatch: pytest.MonkeyPatch)
 
 JOBS = {
     "planner": (runtime.start_planner, ("REGULARS_TABLE", "REGULARS_SHARDS", "REGULARS_VISIT_QUEUE")),
-    "visitor": (runtime.start_visitor, ("REGULARS_TABLE", "REGULARS_SHARDS", "REGULARS_VISIT_QUEUE")),
+    "visitor": (
+        runtime.start_visitor,
+        ("REGULARS_TABLE", "REGULARS_SHARDS", "REGULARS_VISIT_QUEUE", "REGULARS_FAILURES_QUEUE"),
+    ),
+    "campaigner": (
+        runtime.start_campaigner,
+        (
+            "REGULARS_TABLE",
+            "REGULARS_SHARDS",
+            "REGULARS_CAMPAIGN_QUEUE",
+            "REGULARS_FAILURES_QUEUE",
+            "REGULARS_LISTS_BUCKET",
+            # Lists name members by what they are found by.
+            "REGULARS_SECRET",
+        ),
+    ),
     "clockwork": (
         runtime.start_clockwork,
-        ("REGULARS_TABLE", "REGULARS_SHARDS", "REGULARS_CLOCK_QUEUE", "REGULARS_SANDBOX"),
+        (
+            "REGULARS_TABLE",
+            "REGULARS_SHARDS",
+            "REGULARS_CLOCK_QUEUE",
+            "REGULARS_FAILURES_QUEUE",
+            "REGULARS_SANDBOX",
+        ),
     ),
 }
 
 
 @pytest.mark.parametrize("function", JOBS)
-def test_a_job_starts_with_what_it_needs_and_without_the_secret(function: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_starts_with_what_it_needs_and_without_a_secret_it_does_not(
+    function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     start, needed = JOBS[function]
-    monkeypatch.delenv("REGULARS_SECRET")
-    values = {"REGULARS_VISIT_QUEUE": "https://sqs.example/visits", "REGULARS_CLOCK_QUEUE": "https://sqs.example/clock"}
+    if "REGULARS_SECRET" not in needed:
+        monkeypatch.delenv("REGULARS_SECRET")
+    queues = ("REGULARS_VISIT_QUEUE", "REGULARS_CAMPAIGN_QUEUE", "REGULARS_CLOCK_QUEUE", "REGULARS_FAILURES_QUEUE")
+    values = {name: f"https://sqs.example/{name}" for name in queues}
     for name, value in {**values, "REGULARS_SANDBOX": "on"}.items():
         if name in needed:
             monkeypatch.setenv(name, value)
@@ -119,3 +154,16 @@ def test_redemption_codes_are_easy_to_read_out_and_hard_to_guess() -> None:
 
     assert len(codes) == 1_000
     assert all(len(code) == 10 and not set(code) & set("ILOU") for code in codes)
+
+
+@pytest.mark.parametrize("missing", ["REGULARS_TABLE", "REGULARS_SECRET", "REGULARS_SHARDS", "REGULARS_FAILURES_QUEUE"])
+def test_the_ingester_starts_with_the_secret_because_it_finds_members(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGULARS_FAILURES_QUEUE", "https://sqs.example/failures")
+
+    assert runtime.start_ingester()
+
+    monkeypatch.delenv(missing)
+    with pytest.raises(SettingMissing, match=missing):
+        runtime.start_ingester()

@@ -27,7 +27,7 @@ def test_says_where_it_is_and_gives_tokens_and_a_query_that_works(running: Runni
 
     assert stack.graphql_url in running.output
     assert stack.graphiql_url in running.output
-    for role in ("member", "partner", "staff"):
+    for role in ("member", "partner", "staff", "approver"):
         assert facts["tokens"][role] in running.output
     pasted = running.output[running.output.index("curl -s ") :].split("\n\n")[0]
     answer = json.loads(subprocess.run(["bash", "-c", pasted], capture_output=True, check=True).stdout)

@@ -1,6 +1,8 @@
 """template.yaml as CloudFormation is given it: what must never be true of the deployed system."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -60,7 +62,7 @@ def test_each_function_has_a_role_of_its_own_without_managed_policies(resources:
     roles = of_type(resources, "AWS::IAM::Role")
 
     named = [function["Properties"]["Role"]["Fn::GetAtt"][0] for function in functions.values()]
-    assert sorted([*named, "PlannerScheduleRole"]) == sorted(roles)
+    assert sorted([*named, "CampaignScheduleRole", "PlannerScheduleRole"]) == sorted(roles)
     assert len(set(named)) == len(named)
     assert not [name for name, role in roles.items() if "ManagedPolicyArns" in role["Properties"]]
     assert not of_type(resources, "AWS::IAM::Policy")
@@ -99,17 +101,40 @@ def test_a_sandbox_may_start_its_clock_and_another_stack_may_not(resources: Reso
     assert elsewhere < in_sandbox
 
 
+# Where files of members are put, and the only part of a bucket that anybody here may put or read.
+LISTS = str({"Fn::Sub": "${ListsBucket.Arn}/lists/*"})
+
 JOBS = {
     "Planner": {("sqs:SendMessage", "VisitQueue")},
     "Visitor": {
-        (f"sqs:{action}", "VisitQueue")
-        for action in ("SendMessage", "ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
+        ("sqs:SendMessage", "VisitFailures"),
+        *(
+            (f"sqs:{action}", "VisitQueue")
+            for action in ("SendMessage", "ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
+        ),
     },
     "Clockwork": {
-        (f"sqs:{action}", "ClockQueue")
-        for action in ("SendMessage", "ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
+        ("sqs:SendMessage", "ClockFailures"),
+        *(
+            (f"sqs:{action}", "ClockQueue")
+            for action in ("SendMessage", "ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
+        ),
     },
 }
+
+
+def test_the_ingester_does_what_a_job_does_and_has_the_secret_because_it_finds_members(resources: Resources) -> None:
+    table = {(f"dynamodb:{action}", "Table") for action in ("GetItem", "Query", "PutItem")}
+    logs = {(f"logs:{action}", "IngestLogs") for action in ("CreateLogStream", "PutLogEvents")}
+    queue = {(f"sqs:{action}", "IngestQueue") for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")}
+    failures = {("sqs:SendMessage", "IngestFailures")}
+
+    assert granted_to(resources["IngestRole"]) == {
+        (action, arn_of(name)) for action, name in table | logs | queue | failures
+    }
+    settings = resources["IngestFunction"]["Properties"]["Environment"]["Variables"]
+    api = resources["GraphqlFunction"]["Properties"]["Environment"]["Variables"]
+    assert settings["REGULARS_SECRET"] == api["REGULARS_SECRET"]
 
 
 @pytest.mark.parametrize("function", JOBS)
@@ -126,59 +151,169 @@ def test_a_job_can_do_to_the_table_what_the_api_can_and_to_its_queue_what_it_mus
     assert "REGULARS_SECRET" not in settings
 
 
-def test_the_schedule_may_start_the_planner_and_nothing_else(resources: Resources) -> None:
-    ((_, schedule),) = of_type(resources, "AWS::Scheduler::Schedule").items()
-    target = schedule["Properties"]["Target"]
-
-    assert granted_to(resources["PlannerScheduleRole"]) == {("lambda:InvokeFunction", arn_of("PlannerFunction"))}
-    assert (schedule["Properties"]["ScheduleExpression"], schedule["Properties"]["FlexibleTimeWindow"]) == (
-        "rate(1 hour)",
-        {"Mode": "OFF"},
+@pytest.mark.parametrize(("name", "rate"), [("Planner", "rate(1 hour)"), ("Campaign", "rate(1 minute)")])
+def test_a_schedule_may_start_its_function_and_nothing_else(resources: Resources, name: str, rate: str) -> None:
+    (schedule,) = (
+        each["Properties"]
+        for each in of_type(resources, "AWS::Scheduler::Schedule").values()
+        if str(each["Properties"]["Target"]["Arn"]) == arn_of(f"{name}Function")
     )
-    assert (str(target["Arn"]), str(target["RoleArn"])) == (arn_of("PlannerFunction"), arn_of("PlannerScheduleRole"))
+
+    assert str(schedule["Target"]["RoleArn"]) == arn_of(f"{name}ScheduleRole")
+    assert granted_to(resources[f"{name}ScheduleRole"]) == {("lambda:InvokeFunction", arn_of(f"{name}Function"))}
+    assert (schedule["ScheduleExpression"], schedule["FlexibleTimeWindow"]) == (rate, {"Mode": "OFF"})
+    assert len(of_type(resources, "AWS::Scheduler::Schedule")) == 2
+
+
+# --- queues -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Worked:
+    """A queue that is worked off: by which function, and where what fails goes."""
+
+    name: str
+    function: str
+    failures: str
+    mapping: Mapping[str, Any]
+
+
+def worked(resources: Resources) -> list[Worked]:
+    queues = of_type(resources, "AWS::SQS::Queue")
+    found = []
+    for each in of_type(resources, "AWS::Lambda::EventSourceMapping").values():
+        mapping = each["Properties"]
+        name = mapping["EventSourceArn"]["Fn::GetAtt"][0]
+        if name in queues:
+            failures = queues[name]["Properties"]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+            found.append(Worked(name, mapping["FunctionName"]["Ref"], failures, mapping))
+    return found
+
+
+def of_failures(resources: Resources) -> set[str]:
+    """Every queue that something goes into which failed."""
+    given_up = {
+        mapping["Properties"]["DestinationConfig"]["OnFailure"]["Destination"]["Fn::GetAtt"][0]
+        for mapping in of_type(resources, "AWS::Lambda::EventSourceMapping").values()
+        if "DestinationConfig" in mapping["Properties"]
+    }
+    return given_up | {each.failures for each in worked(resources)}
+
+
+def alarms_of(resources: Resources, queue: str, metric: str) -> list[dict[str, Any]]:
+    return [
+        alarm["Properties"]
+        for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values()
+        if alarm["Properties"].get("MetricName") == metric
+        and {"Name": "QueueName", "Value": {"Fn::GetAtt": [queue, "QueueName"]}} in alarm["Properties"]["Dimensions"]
+    ]
+
+
+def test_a_queue_is_worked_off_or_keeps_what_failed(resources: Resources) -> None:
+    sources = {each.name for each in worked(resources)}
+
+    assert sources >= {"VisitQueue", "ClockQueue"}
+    assert not sources & of_failures(resources)
+    assert sources | of_failures(resources) == set(of_type(resources, "AWS::SQS::Queue"))
 
 
 def test_every_queue_that_is_worked_off_lets_messages_fail_alone_and_keeps_those_that_fail(
     resources: Resources,
 ) -> None:
     """ReportBatchItemFailures, visibility of six time-outs, a queue of failures after five deliveries, a bound of workers."""
-    queues = of_type(resources, "AWS::SQS::Queue")
-    mappings = [
-        mapping["Properties"]
-        for mapping in of_type(resources, "AWS::Lambda::EventSourceMapping").values()
-        if mapping["Properties"]["EventSourceArn"]["Fn::GetAtt"][0] in queues
-    ]
-
-    assert {mapping["FunctionName"]["Ref"] for mapping in mappings} == {"VisitorFunction", "ClockworkFunction"}
-    for mapping in mappings:
-        queue = queues[mapping["EventSourceArn"]["Fn::GetAtt"][0]]["Properties"]
-        timeout = resources[mapping["FunctionName"]["Ref"]]["Properties"]["Timeout"]
-        failures = queues[queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]]["Properties"]
-        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-        assert mapping["ScalingConfig"]["MaximumConcurrency"]
+    for each in worked(resources):
+        queue = resources[each.name]["Properties"]
+        timeout = resources[each.function]["Properties"]["Timeout"]
+        failures = resources[each.failures]["Properties"]
+        assert each.mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        assert each.mapping["ScalingConfig"]["MaximumConcurrency"]
         assert queue["VisibilityTimeout"] >= 6 * timeout
         assert queue["RedrivePolicy"]["maxReceiveCount"] == limits.DELIVERIES_MAX
-        # Longer than the queue itself keeps a message: it counts from when that was sent.
+        # Longer than the queue itself keeps a message: what SQS moves there counts from when it was sent.
         assert failures["MessageRetentionPeriod"] >= queue["MessageRetentionPeriod"]
-    assert all(queue["Properties"]["SqsManagedSseEnabled"] for queue in queues.values())
+    assert all(queue["Properties"]["SqsManagedSseEnabled"] for queue in of_type(resources, "AWS::SQS::Queue").values())
 
 
-def test_every_queue_of_failures_wakes_somebody(resources: Resources) -> None:
-    queues = of_type(resources, "AWS::SQS::Queue")
-    fail_into = {
-        queue["Properties"]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
-        for queue in queues.values()
-        if "RedrivePolicy" in queue["Properties"]
-    }
-    watched = {
-        dimension["Value"]["Fn::GetAtt"][0]
-        for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values()
-        for dimension in alarm["Properties"].get("Dimensions", [])
-        if dimension["Name"] == "QueueName"
-    }
+def test_what_failed_is_kept_for_as_long_as_a_queue_can(resources: Resources) -> None:
+    """Somebody has to come, look, mend the cause and move it back: two weeks survive a holiday."""
+    for name in of_failures(resources):
+        assert resources[name]["Properties"]["MessageRetentionPeriod"] == 14 * 86_400
 
-    assert fail_into == {"VisitFailures", "ClockFailures"}
-    assert fail_into | {"VisitQueue"} <= watched
+
+def test_a_worker_leaves_the_reason_with_what_it_gives_up(resources: Resources) -> None:
+    for each in worked(resources):
+        variables = resources[each.function]["Properties"]["Environment"]["Variables"]
+        role = resources[each.function]["Properties"]["Role"]["Fn::GetAtt"][0]
+
+        assert variables["REGULARS_FAILURES_QUEUE"] == {"Ref": each.failures}
+        to_failures = {action for action, on in granted_to(resources[role]) if on == arn_of(each.failures)}
+        assert to_failures == {"sqs:SendMessage"}
+
+
+def test_every_queue_of_failures_wakes_somebody_at_the_first_message(resources: Resources) -> None:
+    for name in of_failures(resources):
+        (alarm,) = alarms_of(resources, name, "ApproximateNumberOfMessagesVisible")
+
+        assert (alarm["Statistic"], alarm["Threshold"], alarm["ComparisonOperator"]) == (
+            "Maximum",
+            1,
+            "GreaterThanOrEqualToThreshold",
+        )
+
+
+def test_a_queue_whose_messages_wait_too_long_wakes_somebody_in_time(resources: Resources) -> None:
+    """Too long is more than a message of a killed worker is out of sight, or each of those would be an alarm; and in time is
+    while three quarters of what the queue keeps a message for are left."""
+    for each in worked(resources):
+        queue = resources[each.name]["Properties"]
+        (alarm,) = alarms_of(resources, each.name, "ApproximateAgeOfOldestMessage")
+
+        assert alarm["Statistic"] == "Maximum"
+        assert queue["VisibilityTimeout"] < alarm["Threshold"] <= queue["MessageRetentionPeriod"] / 4
+
+
+def shown(dashboard: Mapping[str, Any], *, sandbox: bool) -> set[tuple[str, ...]]:
+    """The metrics on the dashboard as it is deployed, each with its dimension."""
+    text, values = dashboard["Properties"]["DashboardBody"]["Fn::Sub"]
+    for name, value in values.items():
+        condition, then, otherwise = value["Fn::If"]
+        assert condition == "IsSandbox"
+        text = text.replace(f"${{{name}}}", then["Fn::Sub"] if sandbox else otherwise)
+    widgets = json.loads(text)["widgets"]
+    places = {(each["x"], each["y"]) for each in widgets}
+    assert len(places) == len(widgets), "a widget lies on another one"
+    return {tuple(metric[:4]) for each in widgets for metric in each["properties"].get("metrics", [])}
+
+
+def test_the_dashboard_shows_what_comes_what_is_done_and_what_waits(resources: Resources) -> None:
+    ((_, dashboard),) = of_type(resources, "AWS::CloudWatch::Dashboard").items()
+    metrics = {sandbox: shown(dashboard, sandbox=sandbox) for sandbox in (True, False)}
+    of_a_queue = (
+        "NumberOfMessagesSent",
+        "NumberOfMessagesDeleted",
+        "ApproximateNumberOfMessagesVisible",
+        "ApproximateNumberOfMessagesNotVisible",
+        "ApproximateAgeOfOldestMessage",
+    )
+    wanted = {(each.name, metric) for each in worked(resources) for metric in of_a_queue}
+    wanted |= {(name, "ApproximateNumberOfMessagesVisible") for name in of_failures(resources)}
+
+    for queue, metric in sorted(wanted):
+        is_there = ("AWS/SQS", metric, "QueueName", f"${{{queue}.QueueName}}")
+        assert is_there in metrics[True]
+        # What is not deployed cannot be named either: the deployment would fail.
+        assert (is_there in metrics[False]) == (resources[queue].get("Condition") != "IsSandbox")
+
+
+def test_the_stack_says_where_each_queue_is(resources: Resources) -> None:
+    """`regulars dlq` goes by these names."""
+    outputs = template.translated(bucket="a-bucket", key="a-key")["Outputs"]
+
+    for name in of_type(resources, "AWS::SQS::Queue"):
+        assert outputs[f"{name}Url"]["Value"] == {"Ref": name}
+        assert outputs[f"{name}Url"].get("Condition") == resources[name].get("Condition")
+    for each in worked(resources):
+        assert each.failures == f"{each.name.removesuffix('Queue')}Failures"
 
 
 def test_nothing_of_a_clock_is_deployed_but_in_a_sandbox(resources: Resources) -> None:
@@ -194,16 +329,21 @@ def test_a_run_of_the_clock_is_over_before_its_job_counts_as_silent(resources: R
     assert resources["ClockworkFunction"]["Properties"]["Timeout"] < limits.JOB_SILENCE_MAX.total_seconds()
 
 
-def test_the_graphql_function_can_read_by_key_and_append_and_nothing_else(resources: Resources) -> None:
-    granted = granted_to(resources["GraphqlRole"])
-    table, logs = ({"Fn::GetAtt": [name, "Arn"]} for name in ("Table", "GraphqlLogs"))
+def test_the_graphql_function_can_read_by_key_append_hand_on_and_lend_places_for_lists_and_nothing_else(
+    resources: Resources,
+) -> None:
+    table, logs = arn_of("Table"), arn_of("GraphqlLogs")
 
-    assert granted == {
-        ("dynamodb:GetItem", str(table)),
-        ("dynamodb:Query", str(table)),
-        ("dynamodb:PutItem", str(table)),
-        ("logs:CreateLogStream", str(logs)),
-        ("logs:PutLogEvents", str(logs)),
+    assert granted_to(resources["GraphqlRole"]) == {
+        ("dynamodb:GetItem", table),
+        ("dynamodb:Query", table),
+        ("dynamodb:PutItem", table),
+        ("sqs:SendMessage", arn_of("CampaignQueue")),
+        ("sqs:SendMessage", arn_of("IngestQueue")),
+        ("s3:PutObject", LISTS),
+        ("s3:ListBucket", arn_of("ListsBucket")),
+        ("logs:CreateLogStream", logs),
+        ("logs:PutLogEvents", logs),
     }
 
 
@@ -217,6 +357,9 @@ def test_no_statement_allows_everything_or_everywhere(resources: Resources) -> N
             if statement["Action"] == ["dynamodb:ListStreams"]:
                 # Streams are listed by their table, under an address that nothing narrows.
                 resource = resource.replace("${Table.Arn}/stream/*", "")
+            if statement["Action"] in (["s3:PutObject"], ["s3:GetObject"]):
+                # A bucket's objects are named by where they stand.
+                resource = resource.replace("${ListsBucket.Arn}/lists/*", "")
             assert "*" not in resource
 
 
@@ -355,13 +498,25 @@ def test_the_local_stack_deploys_all_but_what_is_named() -> None:
         for name, role in of_type(cloud["Resources"], "AWS::IAM::Role").items()
         if "sqs:SendMessage" in {action for action, _ in granted_to(role, sandbox=True)}
     }
-    assert changed == {"Api", "VisitorFunctionTurns"} | senders
-    assert local["Resources"]["VisitorFunctionTurns"]["Properties"]["ScalingConfig"] == {"MaximumConcurrency": 10}
+    bounded = {
+        name: each["Properties"]["ScalingConfig"]["MaximumConcurrency"]["Ref"]
+        for name, each in of_type(cloud["Resources"], "AWS::Lambda::EventSourceMapping").items()
+        if isinstance(each["Properties"].get("ScalingConfig", {}).get("MaximumConcurrency"), dict)
+    }
+    assert bounded.keys() == {"VisitorFunctionTurns", "IngestFunctionPurchases", "CampaignFunctionTurns"}
+    assert changed == {"Api", *bounded} | senders
+    for name, parameter in bounded.items():
+        here = local["Resources"][name]["Properties"]["ScalingConfig"]
+        assert here == {"MaximumConcurrency": cloud["Parameters"][parameter]["Default"]}
     for name in senders:
         here, there = (granted_to(each["Resources"][name], sandbox=True) for each in (local, cloud))
         assert {action for action, _ in here - there} == {"sqs:SendMessageBatch"}
         assert {resource for _, resource in here} == {resource for _, resource in there}
-    assert cloud["Resources"].keys() - local["Resources"].keys() == {"TableThrottlesAlarm", "TableSystemErrorsAlarm"}
+    assert cloud["Resources"].keys() - local["Resources"].keys() == {
+        "ListsBucketPolicy",
+        "TableSystemErrorsAlarm",
+        "TableThrottlesAlarm",
+    }
     assert {resource["Type"] for name, resource in local["Resources"].items() if name not in cloud["Resources"]} == {
         "AWS::ApiGatewayV2::Authorizer",
         "AWS::ApiGatewayV2::Integration",
@@ -370,3 +525,40 @@ def test_the_local_stack_deploys_all_but_what_is_named() -> None:
     assert {name: part for name, part in cloud.items() if name != "Resources"} == {
         name: part for name, part in local.items() if name != "Resources"
     }
+
+
+def test_uploaded_files_are_private_encrypted_and_forgotten_before_what_was_found_in_them(resources: Resources) -> None:
+    """While a file can be read again, what was found in it is kept: or one half of a list would be of another time."""
+    ((name, bucket),) = of_type(resources, "AWS::S3::Bucket").items()
+    properties = bucket["Properties"]
+    ((_, policy),) = of_type(resources, "AWS::S3::BucketPolicy").items()
+    (refused,) = policy["Properties"]["PolicyDocument"]["Statement"]
+    (rule,) = properties["LifecycleConfiguration"]["Rules"]
+
+    assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+    assert properties["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    assert "AES256" in str(properties["BucketEncryption"])
+    assert (rule["Status"], rule["ExpirationInDays"]) == ("Enabled", limits.LIST_UPLOAD_RETENTION.days)
+    assert not {"Prefix", "TagFilters"} & rule.keys()
+    assert "VersioningConfiguration" not in properties
+    assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
+    assert (refused["Effect"], refused["Principal"], refused["Condition"]) == (
+        "Deny",
+        "*",
+        {"Bool": {"aws:SecureTransport": "false"}},
+    )
+    assert policy["Properties"]["Bucket"] == {"Ref": name}
+
+
+def test_pages_that_may_call_the_api_may_send_files_and_nothing_else(resources: Resources) -> None:
+    condition, rules, _ = resources["ListsBucket"]["Properties"]["CorsConfiguration"]["Fn::If"]
+
+    assert condition == "AllowsBrowsers"
+    assert rules["CorsRules"] == [
+        {
+            "AllowedMethods": ["PUT"],
+            "AllowedOrigins": {"Fn::Split": [",", {"Ref": "AllowedOrigins"}]},
+            "AllowedHeaders": ["content-type"],
+            "MaxAge": 86_400,
+        }
+    ]

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -38,7 +39,7 @@ def test_the_examples_of_the_readme_work_in_their_order(stack: Stack) -> None:
     environment = {**os.environ, "URL": stack.graphql_url, "TOKEN": stack.token("partner")}
 
     joined = json.loads(subprocess.run(["bash", "-c", curl], env=environment, capture_output=True, check=True).stdout)
-    purchase, home, redemption, hold, returned, _year = blocks("graphql")
+    purchase, home, redemption, hold, returned, many, _year = blocks("graphql")
     bought = answer(stack, "partner", purchase)["purchaseRecord"]
     again = answer(stack, "partner", purchase)["purchaseRecord"]
     seen = answer(stack, "member", home)
@@ -47,6 +48,9 @@ def test_the_examples_of_the_readme_work_in_their_order(stack: Stack) -> None:
     capture = {"idempotencyKey": "till-3/63/take", "holdId": set_aside["hold"]["id"], "points": 4}
     captured = answer(stack, "partner", CAPTURE, i=capture)["pointsCapture"]
     given_back = answer(stack, "partner", returned)["purchaseReturn"]
+    submitted = answer(stack, "partner", many)["purchasesSubmit"]
+    applied = until_applied(stack, submitted["submission"]["id"])
+    account = answer(stack, "member", "{ viewer { account { balance debt } } }")["viewer"]["account"]
 
     assert joined["data"]["memberEnroll"]["userErrors"] == []
     assert (bought["entry"]["points"], bought["entry"]["balanceAfter"], bought["replayed"]) == (45, 45, False)
@@ -60,6 +64,20 @@ def test_the_examples_of_the_readme_work_in_their_order(stack: Stack) -> None:
     # 19 of 45 points for 20.00 of 45.90; 1 was left, 18 had become a latte and a part of something else.
     assert given_back["purchaseReturn"] == {"status": "BOOKED", "points": -19, "owed": 19, "debt": 18, "writtenOff": 0}
     assert given_back["account"] == {"balance": 0, "debt": 18}
+    assert [receipt["isAccepted"] for receipt in submitted["receipts"]] == [True, True]
+    assert applied == {"accepted": 0, "applied": 2, "refused": 0, "failed": 0}
+    # 12 and 9, of which 18 were owed.
+    assert account == {"balance": 3, "debt": 0}
+
+
+def until_applied(stack: Stack, submission: str) -> Any:
+    """How a submission stands when nothing of it is queued any more."""
+    give_up_at = time.monotonic() + 90
+    query = "query ($id: ID!) { submission(id: $id) { tally { accepted applied refused failed } } }"
+    while (tally := answer(stack, "partner", query, id=submission)["submission"]["tally"])["accepted"]:
+        assert time.monotonic() < give_up_at, "it was never applied"
+        time.sleep(0.5)
+    return tally
 
 
 def test_passes_every_audit_of_graphql_http(stack: Stack) -> None:

@@ -16,9 +16,12 @@ from domain.members import Lookup
 from domain.store import Home
 from handlers import program
 from schema import root
-from schema.context import Context
+from schema.context import CampaignDesk, Context, Inbox, ListDesk
 from storage.cursors import Cursors
-from storage.memory import Memory
+from storage.memory import Memory, MemorySubmissions
+from storage.memory_campaigns import MemoryCampaigns
+from storage.memory_lists import MemoryLists
+from tests.domain.listing import Shelf
 from tests.engines import ROOT
 
 NOW = datetime(2030, 1, 10, 17, tzinfo=UTC)
@@ -62,6 +65,9 @@ def ask(store: Memory, actor: Actor, query: str, **variables: Any) -> dict[str, 
         new_account=ulid_now,
         new_code=lambda: "0123456789",
         new_salt=lambda: b"sixteen of salt.",
+        campaigns=CampaignDesk(MemoryCampaigns(store), lambda _run: None),
+        lists=ListDesk(MemoryLists(), Shelf(), lambda _list: None),
+        inbox=Inbox(MemorySubmissions(), lambda _messages: None, NOW),
     )
     result = SCHEMA.execute_sync(query, variable_values=variables, context_value=context)
     assert result.errors is None, result.errors

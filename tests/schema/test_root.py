@@ -24,6 +24,7 @@ from domain import (
     adjustments,
     clock,
     holds,
+    lists,
     members,
     merges,
     notices,
@@ -33,9 +34,11 @@ from domain import (
     returns,
     rewards,
     standing,
+    submissions,
     transfers,
 )
 from domain.access import Permission
+from domain.campaigns import lifecycle
 from domain.refusals import Refusal
 from schema import access, entries, root
 from schema.access import Permitted, Undeclared
@@ -138,6 +141,15 @@ VERBS = {
     "Unmerge",
     "Read",
     "Advance",
+    "Submit",
+    "Create",
+    "Import",
+    "Preview",
+    "Approve",
+    "Launch",
+    "Pause",
+    "Resume",
+    "Revert",
 }
 
 
@@ -183,12 +195,13 @@ TIMES = {("Clock", "now"), ("ClockTargetInput", "to")}
 
 @pytest.mark.parametrize(("owner", "name", "type_"), [field[:3] for field in fields()])
 def test_a_name_tells_the_kind_of_its_value(owner: str, name: str, type_: Any) -> None:
-    """Instants end in At, dates in On, last days in until, booleans begin with is or has, lists and connections are plural."""
+    """Instants end in At, dates in On, first and last days in From and Until, booleans begin with is or has, lists and
+    connections are plural."""
     kind = get_named_type(type_)
     assert re.fullmatch(r"[a-z]+([A-Z][a-z]+)*", name)
     # A clock shows what it is now, and is turned to what it is to show.
     assert (kind.name == "DateTime") is (bool(re.search(r"(^at|At)$", name)) or (owner, name) in TIMES)
-    assert (kind.name == "Date") is bool(re.search(r"(^on|On|^until|Until)$", name))
+    assert (kind.name == "Date") is bool(re.search(r"(^on|On|^until|Until|From)$", name))
     # `replayed` is older than the rule: scripts outside rely on it.
     assert (kind.name == "Boolean") is (bool(re.match(r"(is|has)[A-Z]", name)) or name == "replayed")
     inner = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
@@ -205,6 +218,9 @@ def test_a_name_tells_the_kind_of_its_value(owner: str, name: str, type_: Any) -
             "birthdayPoints",
             "benefits",
             "tierProgress",
+            "progress",
+            "validDays",
+            "days",
         )
 
 
@@ -212,7 +228,24 @@ def test_whatever_can_be_fetched_again_is_a_node_and_nothing_else_has_an_id() ->
     nodes = {type_.name for type_ in SCHEMA.get_possible_types(SCHEMA.type_map["Node"])}  # type: ignore[arg-type]
 
     shown = {entry.__name__ for entry in entries.TYPES}
-    assert nodes == {"Member", "Purchase", "Redemption", "Reward", "Hold", "Transfer", "Tier", "Job", "Notice"} | shown
+    assert (
+        nodes
+        == {
+            "Member",
+            "Purchase",
+            "Redemption",
+            "Reward",
+            "Hold",
+            "Transfer",
+            "Tier",
+            "Job",
+            "Submission",
+            "Notice",
+            "Campaign",
+            "MemberList",
+        }
+        | shown
+    )
     assert {type_.name for type_ in OUTPUTS if "id" in type_.fields} == nodes | {"Node", "Entry", "NotedEntry"}
 
 
@@ -296,11 +329,29 @@ REFUSALS: dict[str, tuple[type[Refusal], ...]] = {
     "PointsAdjustErrorCode": adjustments.ADJUST_REFUSALS,
     "MemberTierSetErrorCode": promotions.SET_REFUSALS,
     "ClockAdvanceErrorCode": clock.ADVANCE_REFUSALS,
+    "PurchasesSubmitErrorCode": submissions.SUBMIT_REFUSALS,
+    "MemberListCreateErrorCode": lists.CREATE_REFUSALS,
+    "MemberListImportErrorCode": lists.IMPORT_REFUSALS,
+    "CampaignCreateErrorCode": lifecycle.CREATE_REFUSALS,
+    "CampaignPreviewErrorCode": lifecycle.PREVIEW_REFUSALS,
+    "CampaignApproveErrorCode": lifecycle.APPROVE_REFUSALS,
+    "CampaignLaunchErrorCode": lifecycle.LAUNCH_REFUSALS,
+    "CampaignPauseErrorCode": lifecycle.PAUSE_REFUSALS,
+    "CampaignResumeErrorCode": lifecycle.RESUME_REFUSALS,
+    "CampaignCancelErrorCode": lifecycle.CANCEL_REFUSALS,
+    "CampaignRevertErrorCode": lifecycle.REVERT_REFUSALS,
 }
 
 
 def test_every_enum_of_error_codes_is_known_here() -> None:
     assert {type_.name for type_ in ENUMS if type_.name.endswith("ErrorCode")} == REFUSALS.keys()
+
+
+def test_a_purchase_of_a_submission_is_refused_for_what_its_domain_says() -> None:
+    enum = TYPES["SubmissionRefusalCode"]
+    assert isinstance(enum, GraphQLEnumType)
+
+    assert list(enum.values) == [refusal.code for refusal in submissions.ITEM_REFUSALS]
 
 
 @pytest.mark.parametrize("name", REFUSALS)

@@ -15,7 +15,7 @@ from domain import limits
 from domain.entries import Claim, End, Key, Note, PurchaseReturn, Record
 from domain.members import Profile
 from domain.notices import Notice
-from storage import chain, items, keys
+from storage import audit, chain, items, keys
 from storage.items import Item
 from storage.memory import Memory
 from storage.table import Table
@@ -167,6 +167,11 @@ def all_of_table(tables: Tables) -> Everything:
                 # Given up, and forgotten by the clock on the wall.
                 left = int(item["ttl"]["N"]) - time.time()
                 assert 0 < left <= limits.LOOKUP_RETENTION.total_seconds()
+            case "D", _ if sk.startswith(keys.DUE_MANY):
+                _, day, shard = pk.split("#")
+                for account in items.due_many_from(item):
+                    assert int(shard) == keys.shard(account, SHARDS)
+                    due.add((int(day), account))
             case "D", _:
                 _, day, shard = pk.split("#")
                 assert int(shard) == keys.shard(sk, SHARDS)
@@ -174,6 +179,9 @@ def all_of_table(tables: Tables) -> Everything:
             case "DIR", _:
                 assert pk == keys.directory(keys.shard(sk, SHARDS))
                 directory.add(sk)
+            case "CMP" | "CMPK", _:
+                # What campaigns have there is read through their own store.
+                assert audit.kind_of(item) is not None
             case _:
                 raise AssertionError(f"an item of no known kind: {item}")
     return Everything(

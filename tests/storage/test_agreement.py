@@ -75,6 +75,8 @@ LINES = st.lists(st.builds(BasketLine, SKUS, SKUS, st.integers(0, 1_000_000), st
 POINTS = st.sampled_from([-1, -40, 1, 40, 10**9, -(10**9), 0])
 NOTES = st.sampled_from([None, None, "Called twice. ☕"])
 EMAILS = st.sampled_from(["ada@example.org", "bob@example.org", "new@example.org", None])
+# Some of these are all that a member can have.
+TAGS = st.lists(st.sampled_from([f"t{number}" for number in range(30)]), max_size=12, unique=True)
 DAYS = st.sampled_from([9_999, 45_000])
 # Look-ups that nobody else here knows of.
 SLOW = st.lists(st.sampled_from("abc"), max_size=2, unique=True)
@@ -282,6 +284,14 @@ class Agreement(RuleBasedStateMachine):
     @rule(key=KEYS, name=NAMES, email=EMAILS, card=CARDS)
     def update(self, key: str, name: str, email: str | None, card: str | None) -> None:
         self.both(lambda store: world.update(store, name, self.now, key=key, email=email, card_number=card))
+
+    @rule(key=KEYS, name=NAMES, home=SKUS, added=TAGS, removed=TAGS)
+    def tag(self, key: str, name: str, home: str | None, added: list[str], removed: list[str]) -> None:
+        self.both(
+            lambda store: world.update(
+                store, name, self.now, key=key, home_location=home, add_tags=added, remove_tags=removed
+            )
+        )
 
     @rule(key=KEYS, actor=st.sampled_from([ADA, BOB]), email=EMAILS)
     def update_oneself(self, key: str, actor: Actor, email: str | None) -> None:

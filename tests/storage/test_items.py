@@ -221,6 +221,9 @@ arguments = st.fixed_dictionaries(
         **dict.fromkeys(("points", "balance", "date", "stage", "earned", "missing"), st.integers(-(10**15), 10**15)),
         "tier": st.sampled_from(["gold", "2024", "a.b-c"]),
         "reward": st.sampled_from(["latte", "7"]),
+        # A campaign's own words.
+        "title": texts,
+        "text": texts,
     },
 )
 notices = every_field(
@@ -252,6 +255,8 @@ profiles = every_field(
         known=day_numbers,
     ),
     consents=st.dictionaries(st.sampled_from(Consent), st.booleans()),
+    tags=st.frozensets(st.from_regex(r"[a-z0-9._-]{1,32}", fullmatch=True), max_size=20),
+    home_location=optional,
 )
 
 
@@ -347,6 +352,8 @@ def test_what_stands_for_what_is_for_ever() -> None:
         "X": "EXPIRY",
         "Y": "MERGED",
         "Z": "LAPSE",
+        "c": "CAMPAIGN_BONUS",
+        "d": "CAMPAIGN_REVERSAL",
     }
     assert set(KINDS) == set(EntryKind)
     assert {letter: status.value for status, letter in STATUSES.items()} == {
@@ -823,7 +830,8 @@ def test_personal_data_stands_in_the_profile_and_nowhere_else(table: Tables) -> 
 
     def join(key: str, account: str) -> members.Enrolled:
         born, answers = Birthday(5, 23, 1987), {Consent.OFFERS: False}
-        profile = Profile(NOW, **{**PERSONAL, "phone": PHONE_BEFORE}, birthday=born, consents=answers)
+        personal = {**PERSONAL, "phone": PHONE_BEFORE, "home_location": "pier-19"}
+        profile = Profile(NOW, **personal, birthday=born, consents=answers)
         return members.enroll(store, PROGRAM, actor=ADA, idempotency_key=key, profile=profile, account=account, now=NOW)
 
     assert join("k1", "A").account == "A"
@@ -845,7 +853,7 @@ def test_personal_data_stands_in_the_profile_and_nowhere_else(table: Tables) -> 
     buy(store, crm, 4_000, NOW, receipt="r9")
     world.hold(store, crm, 5, NOW, key="k9")
     world.block(store, crm, NOW, key="k10", note=SAID)
-    world.update(store, crm, NOW, key="k11", phone=PERSONAL["phone"])
+    world.update(store, crm, NOW, key="k11", phone=PERSONAL["phone"], add_tags=["owes-us-a-smile"])
     for kind in ("email", "phone"):
         lookup = members.lookup(kind, PERSONAL[kind], field=())
         assert members.resolve(store, actor=TILL, by=lookup, field=()) == "A"
@@ -858,7 +866,7 @@ def test_personal_data_stands_in_the_profile_and_nowhere_else(table: Tables) -> 
         }
 
     assert {name: where(value) for name, value in PERSONAL.items()} == {name: {"P"} for name in PERSONAL}
-    assert where("1987-05-23") == where("offers=0") == {"P"}
+    assert where("1987-05-23") == where("offers=0") == where("owes-us-a-smile") == where("pier-19") == {"P"}
     # What somebody wrote about a member can be erased too, and what was given up is nowhere.
     assert where(SAID) == {"A"}
     assert where(PHONE_BEFORE) == set()

@@ -49,7 +49,7 @@ def run(
 
 
 def token(role: Role, home: HomeOption = TOOLS) -> None:
-    """Print a fresh access token: member (Ada), partner (a till) or staff (Grace, a manager)."""
+    """Print a fresh access token: member (Ada), partner (a till), staff (Grace, a manager) or approver (Lin, another)."""
     with _told_apart():
         typer.echo(stack.published(Home(home.absolute())).token(role))
 
@@ -113,11 +113,12 @@ def _greeting(running: stack.Stack, tokens: dict[str, str], page_is_there: bool)
             f"GraphQL    {running.graphql_url}",
             f"GraphiQL   {page}",
             "",
-            "Tokens for an hour (a fresh one: .venv/bin/regulars token member|partner|staff)",
+            "Tokens for an hour (a fresh one: .venv/bin/regulars token member|partner|staff|approver)",
             "",
             f"member, Ada\n{tokens[Role.MEMBER]}\n",
             f"partner, a till\n{tokens[Role.PARTNER]}\n",
             f"staff, Grace, a manager\n{tokens[Role.STAFF]}\n",
+            f"approver, Lin, another manager\n{tokens[Role.APPROVER]}\n",
             "A first query, to paste into another terminal:",
             "",
             curl,

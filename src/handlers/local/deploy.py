@@ -29,7 +29,7 @@ def deployed(artifact: Path, client_arguments: dict[str, Any]) -> dict[str, str]
     key = f"{hashlib.sha256(code).hexdigest()}.zip"
     chosen = _parameters()
     translated = template.translated(bucket=BUCKET, key=key, parameters=chosen)
-    body = json.dumps(template.for_ministack(translated), sort_keys=True)
+    body = json.dumps(template.for_ministack(translated, chosen), sort_keys=True)
     parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in chosen.items()]
     fingerprint = hashlib.sha256(json.dumps([body, parameters]).encode()).hexdigest()
     stack = _stack(cloudformation)
@@ -84,6 +84,9 @@ def _parameters() -> dict[str, str]:
         "Architecture": "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64",
         # One shard would hide that there are several; 256 are many for ten members.
         "ShardCount": "4",
+        # Each worker is a process here, and all of them share a processor or two with the tills.
+        "CampaignConcurrency": "2",
+        "IngestConcurrency": "2",
         "Introspection": "on",
         # To watch a year go by. A stack whose first program was published before there was a clock stays without one.
         "Sandbox": "on",

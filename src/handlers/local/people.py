@@ -1,4 +1,4 @@
-"""Who is there to try Regulars with: a member, a manager and a till, and their tokens."""
+"""Who is there to try Regulars with: a member, two managers and a till, and their tokens."""
 
 import base64
 import json
@@ -15,11 +15,12 @@ from handlers.local.home import Home, write_json
 
 
 class Role(StrEnum):
-    """The three kinds of caller."""
+    """The kinds of caller; what one manager has made, a second one approves."""
 
     MEMBER = "member"
     PARTNER = "partner"
     STAFF = "staff"
+    APPROVER = "approver"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Person:
 PEOPLE = {
     Role.MEMBER: Person("ada@example.com", "Ada"),
     Role.STAFF: Person("grace@example.com", "Grace", ("manager",)),
+    Role.APPROVER: Person("lin@example.com", "Lin", ("manager",)),
 }
 
 
@@ -94,6 +96,9 @@ def expires_at(token_: str) -> int:
 
 def _passwords(home: Home) -> dict[str, str]:
     file = home.state / "passwords"
-    if not file.exists():
-        write_json(file, {person.email: secrets.token_urlsafe(24) for person in PEOPLE.values()})
-    return {str(email): str(password) for email, password in json.loads(file.read_text()).items()}
+    known = json.loads(file.read_text()) if file.exists() else {}
+    # A home may be from before somebody joined.
+    passwords = {person.email: known.get(person.email) or secrets.token_urlsafe(24) for person in PEOPLE.values()}
+    if passwords != known:
+        write_json(file, passwords)
+    return passwords

@@ -20,7 +20,7 @@ ARTIFACT = TOOLS / "build" / "regulars.zip"
 
 @dataclass(frozen=True)
 class Stack:
-    """Everything another program needs in order to use the stack; `.local/stack.json` is this and three tokens."""
+    """Everything another program needs in order to use the stack; `.local/stack.json` is this and the tokens."""
 
     graphql_url: str
     graphiql_url: str
@@ -58,7 +58,7 @@ class Stack:
             return not isinstance(error.reason, ConnectionError)
 
     def token(self, role: Role | str) -> str:
-        """A fresh access token for a member, a partner (till) or staff (a manager)."""
+        """A fresh access token for a member, a partner (till), staff (a manager) or the approver (another one)."""
         return people.token(Role(role), self.outputs, self.passwords, self.client_arguments)
 
 

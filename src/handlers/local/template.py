@@ -42,14 +42,16 @@ def translated(*, bucket: str, key: str, parameters: Mapping[str, str] | None = 
     return cast("Template", undo_mark_unicode_str_in_template(made))
 
 
-def for_ministack(template: Template) -> Template:
+def for_ministack(template: Template, parameters: Mapping[str, str] | None = None) -> Template:
     """A copy of the template with what MiniStack 1.5 does not understand said in another way:
 
     - It ignores the OpenAPI `Body` of an HTTP API, so the API would have no routes: the same routes, integrations and
       authorizers as resources of their own.
     - It refuses alarms over several metrics, so they are left out; nothing refers to an alarm.
-    - It takes a number in a mapping's `ScalingConfig` for the text that a parameter is: its default stands there instead.
+    - It takes a number in a mapping's `ScalingConfig` for the text that a parameter is: its value stands there instead, of
+      `parameters` or its default.
     - It asks for a permission of its own where messages are sent in batches; on AWS that is `sqs:SendMessage` too.
+    - It speaks plain HTTP, so the policy of a bucket that refuses that is left out.
     """
     template = copy.deepcopy(template)
     resources = template["Resources"]
@@ -60,12 +62,13 @@ def for_ministack(template: Template) -> Template:
             _allow_batches(resource)
         scaling = resource.get("Properties", {}).get("ScalingConfig", {})
         if isinstance(scaling.get("MaximumConcurrency"), dict):
-            parameter = template["Parameters"][scaling["MaximumConcurrency"]["Ref"]]
-            scaling["MaximumConcurrency"] = int(parameter["Default"])
+            name = scaling["MaximumConcurrency"]["Ref"]
+            scaling["MaximumConcurrency"] = int((parameters or {}).get(name, template["Parameters"][name]["Default"]))
     template["Resources"] = {
         name: resource
         for name, resource in resources.items()
         if not (resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"])
+        and resource["Type"] != "AWS::S3::BucketPolicy"
     }
     return template
 

@@ -1,4 +1,4 @@
-"""`regulars replay`: real purchases, sent to the running local stack and audited."""
+"""`regulars replay`: a year of real purchases, and of real campaigns, replayed and audited."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def replay() -> None:
-    """Replay real purchases through the public API of the running stack."""
+    """Replay a year of real purchases: through the public API of the running stack, or with its campaigns in memory."""
 
 
 @app.command()
@@ -64,3 +64,18 @@ def completejourney(
         kept=place.state / "replay",
     )
     raise typer.Exit(exit_code)
+
+
+@app.command()
+def campaigns(
+    households: Annotated[int, typer.Option(min=1, max=2469, help="How many households, always the same ones.")] = 2469,
+    seed: Annotated[int, typer.Option(help="Another one brings chunks in another order.")] = 1,
+) -> None:
+    """Let the year pass in memory with its 27 campaigns, each launched on its first day, and check every bonus.
+
+    It needs no stack. Several workers get every chunk twice at least, in any order, and are cut off while purchases go on.
+    """
+    # Not at the top, as above.
+    from handlers.replay import campaigns as year  # noqa: PLC0415
+
+    raise typer.Exit(year.campaigns(households=households, seed=seed))

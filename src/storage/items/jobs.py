@@ -1,5 +1,8 @@
 """CFG, D, JOB, CLOCK: the program, the days on which accounts have something happening, and the jobs that look."""
 
+import zlib
+from collections.abc import Sequence
+
 from pynamodb.attributes import BinaryAttribute, NumberAttribute, UnicodeAttribute
 
 from domain.clock import Dial, Job, JobStatus
@@ -12,6 +15,13 @@ from storage.items.strings import MILLISECOND
 class DueRow(Row):
     """D: an account has something happening on a day."""
 
+    ttl = NumberAttribute(attr_name="ttl")
+
+
+class DueManyRow(Row):
+    """D: many accounts have something happening on a day. Their names are compressed."""
+
+    accounts = BinaryAttribute(attr_name="a", legacy_encoding=False)
     ttl = NumberAttribute(attr_name="ttl")
 
 
@@ -55,6 +65,17 @@ class JobRow(Row):
     counts = MarksAttribute(attr_name="c", null=True)
     failure = UnicodeAttribute(attr_name="e", null=True)
     version = NumberAttribute(attr_name="v")
+
+
+def due_many_item(partition: str, accounts: Sequence[str], *, ttl: int) -> Item:
+    """A due row of many accounts, as its item."""
+    packed = zlib.compress(" ".join(sorted(accounts)).encode(), level=9)
+    return DueManyRow(partition, keys.due_many(packed), accounts=packed, ttl=ttl).serialize()
+
+
+def due_many_from(item: Item) -> list[str]:
+    """The accounts of a due row, in their order."""
+    return zlib.decompress(DueManyRow.from_raw_data(item).accounts).decode().split()
 
 
 def dial_item(dial: Dial) -> Item:

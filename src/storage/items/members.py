@@ -41,6 +41,18 @@ class ConsentsAttribute(Attribute[dict[Consent, bool]]):
         return {Consent(name): bool(given) for name, given in marks_of(value)}
 
 
+class TagsAttribute(Attribute[frozenset[str]]):
+    """The shop's labels of a member: `coffee-lover vip`."""
+
+    attr_type = STRING
+
+    def serialize(self, value: frozenset[str]) -> str:
+        return " ".join(sorted(value))
+
+    def deserialize(self, value: str) -> frozenset[str]:
+        return frozenset(value.split())
+
+
 class ArgumentsAttribute(Attribute[dict[str, int | str]]):
     """What fills in a text: `balance=120 date=20850 tier=gold`. An id may look like a number."""
 
@@ -70,6 +82,8 @@ class ProfileRow(Row):
     login = UnicodeAttribute(attr_name="lg", null=True)
     birthday = BirthdayAttribute(attr_name="bd", null=True)
     consents = ConsentsAttribute(attr_name="cs", null=True)
+    tags = TagsAttribute(attr_name="tg", null=True)
+    home_location = UnicodeAttribute(attr_name="hl", null=True)
 
 
 class NoteRow(Row):
@@ -80,13 +94,18 @@ class NoteRow(Row):
 
 
 class NoticeRow(Row):
-    """A: something a member was told; `rd` is when they read it. Forgotten a while after it was given."""
+    """A: something a member was told; `rd` is when they read it. Forgotten a while after it was given.
+
+    The words are the program's, but for those of a campaign, which stand in the notice.
+    """
 
     kind = UnicodeAttribute(attr_name="k")
     at = InstantAttribute(attr_name="at")
     version = NumberAttribute(attr_name="v")
     moment = UnicodeAttribute(attr_name="mo", null=True)
     args = ArgumentsAttribute(attr_name="ar", null=True)
+    title = UnicodeAttribute(attr_name="ti", null=True)
+    text = UnicodeAttribute(attr_name="tx", null=True)
     read_at = InstantAttribute(attr_name="rd", null=True)
     ttl = NumberAttribute(attr_name="ttl")
 
@@ -112,6 +131,8 @@ def profile_item(account: str, profile: Profile) -> Item:
         login=profile.login,
         birthday=profile.birthday,
         consents=profile.consents or None,
+        tags=profile.tags or None,
+        home_location=profile.home_location,
     ).serialize()
 
 
@@ -133,6 +154,8 @@ def profile_from(item: Item) -> Profile:
         login=text("lg"),
         birthday=ProfileRow.birthday.deserialize(birthday) if (birthday := text("bd")) else None,
         consents=ProfileRow.consents.deserialize(consents) if (consents := text("cs")) else {},
+        tags=ProfileRow.tags.deserialize(tags) if (tags := text("tg")) else frozenset(),
+        home_location=text("hl"),
     )
 
 
@@ -149,6 +172,7 @@ def note_from(item: Item) -> Note:
 
 def notice_item(account: str, notice: Notice) -> Item:
     """A notice as its item."""
+    words = {name: str(notice.args[name]) for name in _WORDS if name in notice.args}
     return NoticeRow(
         keys.account(account),
         keys.notice(notice.day, notice.about),
@@ -156,7 +180,9 @@ def notice_item(account: str, notice: Notice) -> Item:
         at=notice.at,
         version=notice.version,
         moment=notice.moment or None,
-        args=notice.args or None,
+        args={name: value for name, value in notice.args.items() if name not in words} or None,
+        title=words.get("title"),
+        text=words.get("text"),
         read_at=notice.read_at,
         ttl=int((notice.at + limits.NOTICE_RETENTION).timestamp()),
     ).serialize()
@@ -173,7 +199,7 @@ def notice_from(item: Item) -> Notice:
         at=row.at,
         version=int(row.version),
         moment=row.moment or "",
-        args=row.args or {},
+        args={**(row.args or {}), **{name: value for name in _WORDS if (value := getattr(row, name)) is not None}},
         read_at=row.read_at,
     )
 
@@ -184,7 +210,10 @@ _NOTICES = {
     NoticeKind.TIER_FALLING: "T",
     NoticeKind.MOMENT: "M",
     NoticeKind.SUMMARY: "S",
+    NoticeKind.CAMPAIGN: "C",
 }
+# Arguments that are words and no values: they may say anything.
+_WORDS = ("title", "text")
 
 
 _NOTICE_OF = {letter: kind for kind, letter in _NOTICES.items()}

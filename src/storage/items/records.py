@@ -142,6 +142,9 @@ KINDS = {
     EntryKind.REFUSED: "F",
     EntryKind.TIER: "T",
     EntryKind.BONUS: "S",
+    # The capitals are used up.
+    EntryKind.CAMPAIGN_BONUS: "c",
+    EntryKind.CAMPAIGN_REVERSAL: "d",
 }
 
 

@@ -33,6 +33,8 @@ NAMES = {
     "F": "REFUSED",
     "T": "TIER",
     "S": "BONUS",
+    "c": "CAMPAIGN_BONUS",
+    "d": "CAMPAIGN_REVERSAL",
 }
 TIME = frozenset({"LAPSE", "MATURITY", "EXPIRY", "DEBT_PAYMENT"})
 # What stands on two accounts at once, and what the other half is.

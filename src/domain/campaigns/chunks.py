@@ -1,0 +1,369 @@
+"""The work on one chunk: deciding who gets what, giving it, or taking it back, and writing down what became of everybody."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from domain import ledger, limits, notices
+from domain.campaigns import giving, lifecycle
+from domain.campaigns.definition import Budget, Campaign
+from domain.campaigns.store import Campaigns, Chunk, Decision, Done, Outcome, Run, RunKind
+from domain.campaigns.turns import NotATurn, Turn
+from domain.entries import bonus_key, reversal_key
+from domain.ledger import Booking
+from domain.members import Profile
+from domain.programs import Program
+from domain.refusals import OutcomeUnknown
+from domain.store import Contended, Home, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What whoever takes turns needs. `send` hands turns on, and returns when they are safe; `has_time` tells whether there is
+    time for more; `tell` hears of an account with which something is wrong, and of what.
+
+    `is_last` says that a turn will not come again: then accounts with which something is wrong are given up as `FAILED`.
+    """
+
+    campaigns: Campaigns
+    store: Store
+    program: Program
+    now: Callable[[], datetime]
+    send: Callable[[Iterable[Turn]], None]
+    has_time: Callable[[], bool] = lambda: True
+    tell: Callable[[str, Exception], None] = lambda _account, _error: None
+    is_last: bool = False
+
+
+class OutOfTime(Exception):
+    """There was no time left for the rest of a chunk; it comes again, and goes on."""
+
+
+class NotDone(Exception):
+    """Something was wrong with some accounts of a chunk; the others are done."""
+
+
+@dataclass(slots=True)
+class ChunkWork:
+    """One way through a chunk."""
+
+    work: Tools
+    campaign: Campaign
+    run: Run
+    shard: int
+    number: int
+    # What is known of members: read once, as long as nobody else has written.
+    homes: dict[str, Home | None] = field(default_factory=dict)
+    decision: Decision | None = None
+    points: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def do(self) -> None:
+        """Does what is left of it. Raises as `work.take`, and `Stopped`."""
+        campaigns, run = self.work.campaigns, self.run
+        if campaigns.done(run, self.shard, self.number) is not None:
+            return
+        chunk = campaigns.chunk(source_of(run), self.shard, self.number)
+        if chunk is None or chunk.is_end:
+            raise NotATurn("there is no such chunk")
+        match run.kind:
+            case RunKind.PREVIEW:
+                outcomes = [self._counted(choice) for choice in self._choices(chunk)]
+            case RunKind.BONUS:
+                self.decision = campaigns.decision(run, self.shard, self.number) or self._decided(chunk)
+                outcomes = self._given(chunk, self.decision)
+            case RunKind.REVERSAL:
+                outcomes = self._reverted(chunk)
+        self._finish(Done(self.number, tuple(outcomes), self.points), chunk)
+
+    # --- deciding ------------------------------------------------------------------------------------------------------
+
+    def _choices(self, chunk: Chunk) -> Iterator[int | Outcome]:
+        return (self._choice(account) for account in self._each(chunk.accounts))
+
+    def _choice(self, account: str) -> int | Outcome:
+        """What a member is to get, as they are now. An account that cannot be read gets nothing, and holds up no other."""
+        try:
+            return self._judged(account)
+        except OutcomeUnknown:
+            # The store's trouble, not the account's.
+            raise
+        except Exception as error:
+            self.work.tell(account, error)
+            return Outcome.FAILED
+
+    def _judged(self, account: str) -> int | Outcome:
+        program, now = self.work.program, self.work.now()
+        home = self.homes[account] = giving.read(self.work.store, account)
+        if home is None or home.profile is None:
+            return Outcome.GONE
+        head = home.records[0]
+        if (no := giving.BARRED.get(head.state.status)) is not None:
+            return no
+        draft, state = self.campaign.draft, ledger.current(head, now, program).state
+        if not draft.audience.includes(state, home.profile, program):
+            return Outcome.OUTSIDE
+        segment = draft.award.of(state, home.profile, program)
+        if segment is None:
+            return Outcome.OUTSIDE
+        return Outcome.HELD_OUT if is_held_out(self.campaign, account) else segment
+
+    def _counted(self, choice: int | Outcome) -> Outcome:
+        if isinstance(choice, Outcome):
+            return choice
+        self.points += self.campaign.draft.award.segments[choice].points
+        return Outcome.APPLIED
+
+    def _decided(self, chunk: Chunk) -> Decision:
+        """Decides for a chunk, and takes from the budget what that comes to, in one step."""
+        choices = tuple(self._choices(chunk))
+        campaigns, given = self.work.campaigns, self.campaign.given
+        for attempt in range(limits.CAMPAIGN_ATTEMPTS_MAX):
+            left = (campaigns.budget(self.run) or given) if given else given
+            granted, rest = within(choices, left, self.campaign)
+            made = Decision(self.number, granted, tuple(map(self._seen, chunk.accounts, granted)))
+            try:
+                taken = (left, rest) if rest != left else None
+                kept = campaigns.keep_decision(self.run, self.shard, made, budget=taken)
+            except Contended:
+                self.work.store.pause(attempt)
+                continue
+            if kept is not made:
+                # Somebody else works on it, or did: what they gave may be newer than what was read here.
+                self.homes.clear()
+            return kept
+        raise OutcomeUnknown("Too many take from the campaign's budget.")
+
+    def _seen(self, account: str, choice: int | Outcome) -> int:
+        home = self.homes.get(account)
+        return 0 if isinstance(choice, Outcome) or home is None else home.records[0].seq
+
+    # --- giving --------------------------------------------------------------------------------------------------------
+
+    def _given(self, chunk: Chunk, decision: Decision) -> list[Outcome]:
+        chosen = _chosen(chunk, decision)
+        ready = self._ready(chosen)
+        outcomes: dict[str, Outcome] = {}
+        for account in self._each(chosen):
+            outcomes[account] = self._guarded(account, lambda account: self._give(account, *chosen[account], ready))
+        return [
+            choice if isinstance(choice, Outcome) else outcomes[account]
+            for account, choice in zip(chunk.accounts, decision.choices, strict=True)
+        ]
+
+    def _ready(self, chosen: Mapping[str, tuple[int, int]]) -> dict[str, Booking]:
+        """The records of those who are known to have had nothing, with their days noted: all of a day in one row."""
+        ready: dict[str, Booking] = {}
+        due: dict[int, list[str]] = defaultdict(list)
+        for account, (segment, _) in chosen.items():
+            home = self.homes.get(account)
+            if home is None:
+                continue
+            now = self.work.now()
+            with suppress(Exception):  # whatever is wrong with it is found again, and told, when its turn comes
+                booking = giving.bonus(self.campaign, self.work.program, home.records[0], segment, now=now)
+                ready[account] = giving.without_due(booking)
+                for day in booking.due:
+                    due[day].append(account)
+        for day, accounts in sorted(due.items()):
+            self.work.store.note_due_all(accounts, day)
+        return ready
+
+    def _give(self, account: str, segment: int, seen: int, ready: dict[str, Booking]) -> Outcome:
+        store, campaign, program = self.work.store, self.campaign, self.work.program
+        key = bonus_key(campaign.id, account)
+        # Whoever tries again does not know any more that nobody has written since.
+        booking, home = ready.pop(account, None), self.homes.get(account)
+        for attempt in range(limits.COMMIT_ATTEMPTS_MAX):
+            if booking is None:
+                home = giving.read(store, account)
+                if home is None:
+                    return Outcome.GONE
+                fate = giving.fate(store, home, key, giving.BARRED, seq=seen)
+                if isinstance(fate, Outcome):
+                    return fate
+                if fate is not None:
+                    return self._applied(fate, home.profile)
+                booking = giving.bonus(campaign, program, home.records[0], segment, now=self.work.now())
+            try:
+                ledger.write(store, booking, program)
+            except Contended:
+                booking = None
+                store.pause(attempt)
+                continue
+            return self._applied(giving.booked(booking), home.profile if home else None)
+        raise OutcomeUnknown("The account is too busy.")
+
+    def _applied(self, booked: ledger.Outcome, profile: Profile | None) -> Outcome:
+        account, message = booked.record.account, self.campaign.draft.message
+        if message is not None:
+            try:
+                # Whoever comes again gives it again: it is one notice.
+                told = notices.of_campaign(self.campaign.id, message.title, message.text, booked, self.work.program)
+                notices.give(self.work.store, account, profile, [told], self.work.program)
+            except OutcomeUnknown:
+                raise
+            except Exception as error:
+                # Words do not undo points: they have the bonus, and whoever comes again tries to tell them again.
+                self._wrong(account, error)
+        self.points += booked.entry.points
+        return Outcome.APPLIED
+
+    # --- taking back ---------------------------------------------------------------------------------------------------
+
+    def _reverted(self, chunk: Chunk) -> list[Outcome]:
+        """Only who was to get something can have it."""
+        decision = self.work.campaigns.decision(source_of(self.run), self.shard, self.number)
+        chosen = _chosen(chunk, decision) if decision else {}
+        outcomes: dict[str, Outcome] = {}
+        for account in self._each(chosen):
+            outcomes[account] = self._guarded(account, lambda account: self._take_back(account, chosen[account][1]))
+        return [outcomes.get(account, Outcome.NO_BONUS) for account in chunk.accounts]
+
+    def _take_back(self, account: str, seen: int) -> Outcome:
+        store, campaign, program = self.work.store, self.campaign, self.work.program
+        assert campaign.reverts_at is not None, "what nobody reverts is not taken back"
+        for attempt in range(limits.COMMIT_ATTEMPTS_MAX):
+            home = giving.read(store, account)
+            if home is None:
+                return Outcome.GONE
+            given = giving.fate(store, home, bonus_key(campaign.id, account), giving.BARRED, seq=seen)
+            if given is None or isinstance(given, Outcome):
+                return Outcome.NO_BONUS
+            key = reversal_key(campaign.id, account)
+            fate = giving.fate(store, home, key, giving.ENDED, seq=given.record.seq, since=campaign.reverts_at)
+            if isinstance(fate, Outcome):
+                return fate
+            if fate is not None:
+                self.points += fate.entry.points
+                return Outcome.APPLIED
+            booking = giving.reversal(campaign, program, home.records[0], given.entry, now=self.work.now())
+            try:
+                ledger.write(store, booking, program)
+            except Contended:
+                store.pause(attempt)
+                continue
+            self.points += giving.booked(booking).entry.points
+            return Outcome.APPLIED
+        raise OutcomeUnknown("The account is too busy.")
+
+    # --- going through -------------------------------------------------------------------------------------------------
+
+    def _each(self, accounts: Iterable[str]) -> Iterator[str]:
+        """The accounts, as long as there is time and nobody has stopped the campaign."""
+        for place, account in enumerate(accounts):
+            if not self.work.has_time():
+                raise OutOfTime(f"{place} accounts were as many as there was time for")
+            if place and not place % limits.CHUNK_LOOK_MEMBERS:
+                campaign = self.work.campaigns.find(self.campaign.id)
+                if campaign is None or not lifecycle.is_live(campaign, self.run, now=self.work.now()):
+                    raise Stopped
+            yield account
+
+    def _guarded(self, account: str, act: Callable[[str], Outcome]) -> Outcome:
+        """What becomes of an account; whatever is wrong with one, the others have their turn."""
+        # Once more where nobody comes again: what went wrong may have gone wrong behind a write, and the log tells.
+        for _ in range(1 + self.work.is_last):
+            try:
+                return act(account)
+            except OutcomeUnknown:
+                # The store's trouble, not the account's.
+                raise
+            except Exception as error:
+                self._wrong(account, error)
+        return Outcome.FAILED
+
+    def _wrong(self, account: str, error: Exception) -> None:
+        self.work.tell(account, error)
+        self.failed[account] = f"{type(error).__name__}: {error}"
+
+    def _finish(self, done: Done, chunk: Chunk) -> None:
+        if self.failed and not self.work.is_last:
+            raise NotDone(f"{len(self.failed)} accounts, the first of them {next(iter(self.failed))}")
+        campaigns = self.work.campaigns
+        counts = Counter(done.outcomes)
+        for attempt in range(limits.CAMPAIGN_ATTEMPTS_MAX):
+            seen = campaigns.shard(self.run, self.shard)
+            after = replace(
+                seen,
+                done=seen.done + 1,
+                counts=dict(Counter(seen.counts) + counts),
+                points=seen.points + done.points,
+            )
+            try:
+                campaigns.finish(self.run, done, seen, after, budget=self._returned(done))
+            except Contended:
+                if campaigns.done(self.run, self.shard, self.number) is not None:
+                    return
+                self.work.store.pause(attempt)
+                continue
+            return
+        raise OutcomeUnknown("Others are at this shard of the campaign.")
+
+    def _returned(self, done: Done) -> tuple[Budget, Budget] | None:
+        """What was taken from the budget for those who could not get it, goes back. Of whom it is not known, it does not."""
+        if self.run.kind is not RunKind.BONUS or not self.campaign.given:
+            return None
+        campaigns, segments, decision = self.work.campaigns, self.campaign.draft.award.segments, self.decision
+        assert decision is not None, "what is done was decided"
+        back = [
+            segments[choice].points
+            for choice, outcome in zip(decision.choices, done.outcomes, strict=True)
+            if not isinstance(choice, Outcome) and outcome not in (Outcome.APPLIED, Outcome.FAILED)
+        ]
+        if not back:
+            return None
+        left = campaigns.budget(self.run)
+        assert left is not None, "what was decided was taken from it"
+        return left, _plus(left, sum(back), len(back))
+
+
+def _chosen(chunk: Chunk, decision: Decision) -> dict[str, tuple[int, int]]:
+    """The segment of each account that is to get something, and the newest record that was read for it."""
+    return {
+        account: (choice, seen)
+        for account, choice, seen in zip(chunk.accounts, decision.choices, decision.seen, strict=True)
+        if not isinstance(choice, Outcome)
+    }
+
+
+class Stopped(Exception):
+    """The campaign was paused or cancelled while somebody worked on it."""
+
+
+def source_of(run: Run) -> Run:
+    """The run whose chunks a run goes through: a reversal goes through those of the bonus, however many have joined since."""
+    return Run(run.campaign, RunKind.BONUS) if run.kind is RunKind.REVERSAL else run
+
+
+def is_held_out(campaign: Campaign, account: str) -> bool:
+    """Whether a member is among those who get nothing, so that it can be seen what the campaign brought: follows from campaign
+    and account alone, and is independent of every other campaign's."""
+    digest = hashlib.sha256(f"{campaign.id}:{account}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") % 100 < campaign.draft.hold_out_percent
+
+
+def within(
+    choices: tuple[int | Outcome, ...], left: Budget, campaign: Campaign
+) -> tuple[tuple[int | Outcome, ...], Budget]:
+    """The choices that a budget has enough for, first come, first served, and what is left of it then."""
+    granted: list[int | Outcome] = []
+    for choice in choices:
+        if not isinstance(choice, Outcome):
+            points = campaign.draft.award.segments[choice].points
+            if left.members == 0 or (left.points is not None and left.points < points):
+                granted.append(Outcome.BUDGET)
+                continue
+            left = _plus(left, -points, -1)
+        granted.append(choice)
+    return tuple(granted), left
+
+
+def _plus(left: Budget, points: int, members: int) -> Budget:
+    return Budget(
+        None if left.points is None else left.points + points,
+        None if left.members is None else left.members + members,
+    )

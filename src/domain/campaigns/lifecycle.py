@@ -1,0 +1,418 @@
+"""What is done with a campaign: who may do it when, and what follows. Every step is written down with its caller's key, so the
+same call again finds it done."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from domain import days, limits, lists, members
+from domain.access import Actor
+from domain.campaigns.audience import InvalidAudience, InvalidAward
+from domain.campaigns.definition import (
+    Action,
+    Budget,
+    Campaign,
+    Draft,
+    InvalidBudget,
+    InvalidHoldOut,
+    InvalidValidity,
+    Status,
+    Step,
+    checked,
+)
+from domain.campaigns.store import CampaignKnown, Campaigns, Run, RunKind, TooManyAtWork
+from domain.entries import caller_key
+from domain.lists import ListNotFound, ListNotReady, MemberList
+from domain.programs import Program
+from domain.refusals import IdempotencyKeyReused, InvalidText, InvalidTime, OutcomeUnknown, Refusal
+from domain.store import Contended
+
+
+class CampaignNotFound(Refusal):
+    """There is no campaign with this id."""
+
+
+class CampaignState(Refusal):
+    """Where the campaign stands, this cannot be done with it: it runs, is over, or was launched before."""
+
+
+class PreviewMissing(Refusal):
+    """Nobody has looked yet at whom the campaign means and what it costs, or the preview is not finished."""
+
+
+class AudienceEmpty(Refusal):
+    """The preview found nobody who would get anything."""
+
+
+class ApprovalMissing(Refusal):
+    """The campaign may give more points than one person launches alone; somebody else has to approve it."""
+
+
+class ApproverInvolved(Refusal):
+    """Who made a campaign cannot approve it."""
+
+
+class CampaignsBusy(Refusal):
+    """`limits.CAMPAIGNS_AT_WORK_MAX` campaigns are at work; this one has to wait until one of them is done."""
+
+
+_ANY: tuple[type[Refusal], ...] = (InvalidText, CampaignNotFound, IdempotencyKeyReused, CampaignState)
+CREATE_REFUSALS: tuple[type[Refusal], ...] = (
+    InvalidText,
+    InvalidAudience,
+    InvalidAward,
+    InvalidValidity,
+    InvalidBudget,
+    InvalidHoldOut,
+    ListNotFound,
+    ListNotReady,
+    IdempotencyKeyReused,
+)
+PREVIEW_REFUSALS: tuple[type[Refusal], ...] = (*_ANY, CampaignsBusy)
+APPROVE_REFUSALS: tuple[type[Refusal], ...] = (*_ANY, ApproverInvolved, PreviewMissing)
+LAUNCH_REFUSALS: tuple[type[Refusal], ...] = (
+    *_ANY,
+    InvalidTime,
+    PreviewMissing,
+    AudienceEmpty,
+    ApprovalMissing,
+    CampaignsBusy,
+)
+PAUSE_REFUSALS: tuple[type[Refusal], ...] = _ANY
+RESUME_REFUSALS: tuple[type[Refusal], ...] = (*_ANY, CampaignsBusy)
+CANCEL_REFUSALS: tuple[type[Refusal], ...] = _ANY
+REVERT_REFUSALS: tuple[type[Refusal], ...] = (*_ANY, CampaignsBusy)
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A campaign after a step. `replayed` when an earlier call with the same key had made it; `run` is what is to be handed out
+    now, if anything: handing it out again is harmless."""
+
+    campaign: Campaign
+    replayed: bool
+    run: Run | None = None
+
+
+def create(
+    campaigns: Campaigns,
+    program: Program,
+    *,
+    actor: Actor,
+    idempotency_key: str,
+    draft: Draft,
+    campaign_id: str,
+    find_list: Callable[[str], MemberList | None],
+    now: datetime,
+) -> Changed:
+    """Writes a draft down as the campaign `campaign_id`. It never changes: another one is another campaign. `find_list` finds
+    the list of members that an audience may name.
+
+    Refuses, in this order: `InvalidText`, `InvalidAudience`, `InvalidAward`, `InvalidValidity`, `InvalidBudget`,
+    `InvalidHoldOut`, `ListNotFound`, `ListNotReady`, `IdempotencyKeyReused`.
+    """
+    key, asked = _digest(actor, idempotency_key), _asked(draft)
+    try:
+        draft = checked(draft, program, today=days.day_of(now, program.zone))
+        if draft.audience.list_id is not None:
+            lists.require_ready(find_list, draft.audience.list_id, field=("input", "audience", "listId"))
+    except Refusal:
+        # What was good when it was made may be too late by now, or name what the program has no more.
+        made = campaigns.used_for(key)
+        if made is None or (made.steps[0].key, made.steps[0].asked) != (key, asked):
+            raise
+        return Changed(made, replayed=True)
+    step = Step(Action.CREATE, actor.id, now, key, asked)
+    campaign = Campaign(campaign_id, draft, created_by=actor.id, created_at=now, steps=(step,))
+    try:
+        campaigns.create(campaign)
+    except CampaignKnown as known:
+        first = known.campaign.steps[0]
+        if (first.key, first.asked) != (key, asked):
+            raise _reused() from None
+        return Changed(known.campaign, replayed=True)
+    return Changed(campaign, replayed=False)
+
+
+def preview(campaigns: Campaigns, *, actor: Actor, idempotency_key: str, campaign_id: str, now: datetime) -> Changed:
+    """Begins to look at every member: how many would get the bonus now, and how many points that is. Another preview, while one
+    is at work, takes its place; an approval, which was of what the one before had found, is over. Refuses `PREVIEW_REFUSALS`, in
+    their order."""
+
+    def change(campaign: Campaign) -> Campaign:
+        _require(campaign, Status.DRAFT, Status.SCHEDULED, what="looked at")
+        # Who approved it had seen other figures.
+        approved_by = None if campaign.status is Status.DRAFT else campaign.approved_by
+        return replace(campaign, previews=campaign.previews + 1, approved_by=approved_by)
+
+    return _changed(campaigns, Action.PREVIEW, change, actor, idempotency_key, campaign_id, now)
+
+
+def approve(campaigns: Campaigns, *, actor: Actor, idempotency_key: str, campaign_id: str, now: datetime) -> Changed:
+    """A second person has looked at the campaign and its preview. Refuses `APPROVE_REFUSALS`, in their order."""
+
+    def change(campaign: Campaign) -> Campaign:
+        _require(campaign, Status.DRAFT, what="approved")
+        if campaign.created_by == actor.id:
+            raise ApproverInvolved("Who made the campaign cannot approve it.", field=("input", "id"))
+        _require_preview(campaign)
+        return replace(campaign, approved_by=actor.id)
+
+    return _changed(campaigns, Action.APPROVE, change, actor, idempotency_key, campaign_id, now)
+
+
+def launch(
+    campaigns: Campaigns,
+    program: Program,
+    *,
+    actor: Actor,
+    idempotency_key: str,
+    campaign_id: str,
+    at: datetime | None = None,
+    now: datetime,
+) -> Changed:
+    """Launches a campaign, now or `at` a time (program's clock). Refuses `LAUNCH_REFUSALS`, in their order: a launched campaign
+    is not launched again."""
+
+    def change(campaign: Campaign) -> Campaign:
+        _require(campaign, Status.DRAFT, what="launched")
+        if at is not None and not now < at <= now + limits.CAMPAIGN_AHEAD_MAX:
+            raise InvalidTime(
+                f"A campaign is scheduled later than now, by {limits.CAMPAIGN_AHEAD_MAX.days} days at most.",
+                field=("input", "at"),
+            )
+        until = campaign.draft.validity.until
+        if until is not None and days.day_of(at or now, program.zone) > until:
+            raise InvalidTime("Its points would have expired by then.", field=("input", "at" if at else "id"))
+        _require_preview(campaign)
+        if not campaign.preview_members:
+            raise AudienceEmpty("The preview found nobody who would get anything.", field=("input", "id"))
+        most = program.campaigns.points_unapproved_max
+        if costs_at_most(campaign) > most and campaign.approved_by is None:
+            raise ApprovalMissing(
+                f"It may give {costs_at_most(campaign)} points; above {most} somebody else approves it first.",
+                field=("input", "id"),
+            )
+        budget = campaign.draft.budget
+        if campaign.approved_by is None and budget.points is None:
+            # What nobody has approved never gives more than that, however many join meanwhile.
+            budget = Budget(most, budget.members)
+        begun = replace(campaign, given=budget)
+        return begun if at is None else replace(begun, status=Status.SCHEDULED, launches_at=at)
+
+    def launched(campaign: Campaign) -> Campaign:
+        changed = change(campaign)
+        return changed if changed.status is Status.SCHEDULED else started(changed, now=now)
+
+    asked = at.isoformat() if at else None
+    return _changed(campaigns, Action.LAUNCH, launched, actor, idempotency_key, campaign_id, now, asked)
+
+
+def pause(campaigns: Campaigns, *, actor: Actor, idempotency_key: str, campaign_id: str, now: datetime) -> Changed:
+    """Stops giving until somebody resumes: workers end within seconds, between two members. Refuses `PAUSE_REFUSALS`."""
+
+    def change(campaign: Campaign) -> Campaign:
+        _require(campaign, Status.RUNNING, what="paused")
+        return replace(campaign, status=Status.PAUSED)
+
+    return _changed(campaigns, Action.PAUSE, change, actor, idempotency_key, campaign_id, now)
+
+
+def resume(campaigns: Campaigns, *, actor: Actor, idempotency_key: str, campaign_id: str, now: datetime) -> Changed:
+    """Goes on where a pause stopped. Refuses `RESUME_REFUSALS`, in their order."""
+
+    def change(campaign: Campaign) -> Campaign:
+        _require(campaign, Status.PAUSED, what="resumed")
+        return replace(campaign, status=Status.RUNNING)
+
+    return _changed(campaigns, Action.RESUME, change, actor, idempotency_key, campaign_id, now)
+
+
+def cancel(campaigns: Campaigns, *, actor: Actor, idempotency_key: str, campaign_id: str, now: datetime) -> Changed:
+    """Gives nothing more, for good. What was given stands until it is reverted. Refuses `CANCEL_REFUSALS`."""
+
+    def change(campaign: Campaign) -> Campaign:
+        _require(campaign, Status.DRAFT, Status.SCHEDULED, Status.RUNNING, Status.PAUSED, what="cancelled")
+        # A preview that is at work ends with it.
+        return replace(campaign, status=Status.CANCELLED, stopped_at=now, ended_at=now, previewed=campaign.previews)
+
+    return _changed(campaigns, Action.CANCEL, change, actor, idempotency_key, campaign_id, now)
+
+
+def revert(campaigns: Campaigns, *, actor: Actor, idempotency_key: str, campaign_id: str, now: datetime) -> Changed:
+    """Takes back what a campaign has given, as far as members still have it. Refuses `REVERT_REFUSALS`, in their order.
+
+    After a cancellation it begins when the last worker must have ended (`limits.CAMPAIGN_WORKER_MAX`): whoever got the bonus by
+    then is known.
+    """
+
+    def change(campaign: Campaign) -> Campaign:
+        _require(campaign, Status.COMPLETED, Status.CANCELLED, what="reverted")
+        if campaign.launched_at is None:
+            raise CampaignState("It was never launched: there is nothing to revert.", field=("input", "id"))
+        begins = now if campaign.stopped_at is None else max(now, campaign.stopped_at + limits.CAMPAIGN_WORKER_MAX)
+        return replace(campaign, status=Status.REVERTING, reverts_at=begins)
+
+    return _changed(campaigns, Action.REVERT, change, actor, idempotency_key, campaign_id, now)
+
+
+def costs_at_most(campaign: Campaign) -> int:
+    """The most points that a campaign gives: its budget, or, without one, what its preview found."""
+    budget = campaign.draft.budget.points
+    return (campaign.preview_points or 0) if budget is None else budget
+
+
+def needs_approval(campaign: Campaign, program: Program) -> bool:
+    """Whether somebody else has to approve it before it can be launched."""
+    return campaign.approved_by is None and costs_at_most(campaign) > program.campaigns.points_unapproved_max
+
+
+# --- what time and workers do -----------------------------------------------------------------------------------------
+
+
+def started(campaign: Campaign, *, now: datetime) -> Campaign:
+    """The campaign as it runs from now on."""
+    return replace(campaign, status=Status.RUNNING, launched_at=now)
+
+
+def begin_due(campaigns: Campaigns, campaign: Campaign, *, now: datetime) -> Campaign:
+    """Launches a scheduled campaign whose time has come; any other stays as it is. Raises `Contended`."""
+    is_due = campaign.status is Status.SCHEDULED and campaign.launches_at is not None and campaign.launches_at <= now
+    return campaigns.save(started(campaign, now=now)) if is_due else campaign
+
+
+def completed(campaign: Campaign, run: Run, *, points: int, members: int, now: datetime) -> Campaign | None:
+    """The campaign after the last member of a run had their turn; None where that changes nothing any more."""
+    match run.kind:
+        case RunKind.PREVIEW if run.number == campaign.previews and campaign.previewed < run.number:
+            return replace(campaign, previewed=run.number, preview_points=points, preview_members=members)
+        case RunKind.BONUS if campaign.status is Status.RUNNING:
+            return replace(campaign, status=Status.COMPLETED, ended_at=now)
+        case RunKind.REVERSAL if campaign.status is Status.REVERTING:
+            return replace(campaign, status=Status.REVERTED, reverted_at=now)
+    return None
+
+
+def is_live(campaign: Campaign, run: Run, *, now: datetime) -> bool:
+    """Whether a run is to be worked on now."""
+    match run.kind:
+        case RunKind.PREVIEW:
+            return campaign.previewed < run.number == campaign.previews
+        case RunKind.BONUS:
+            return campaign.status is Status.RUNNING
+        case RunKind.REVERSAL:
+            begins = campaign.reverts_at
+            return campaign.status is Status.REVERTING and begins is not None and begins <= now
+
+
+def runs(campaign: Campaign) -> tuple[Run, ...]:
+    """The runs of a campaign that somebody may have to go on with."""
+    found = []
+    if campaign.previewed < campaign.previews:
+        found.append(Run(campaign.id, RunKind.PREVIEW, campaign.previews))
+    if campaign.status is Status.RUNNING:
+        found.append(Run(campaign.id, RunKind.BONUS))
+    if campaign.status is Status.REVERTING:
+        found.append(Run(campaign.id, RunKind.REVERSAL))
+    return tuple(found)
+
+
+# --- steps ------------------------------------------------------------------------------------------------------------
+
+_STANDS = {
+    Status.DRAFT: "is a draft",
+    Status.SCHEDULED: "is scheduled",
+    Status.RUNNING: "is running",
+    Status.PAUSED: "is paused",
+    Status.COMPLETED: "is completed",
+    Status.CANCELLED: "was cancelled",
+    Status.REVERTING: "is being reverted",
+    Status.REVERTED: "was reverted",
+}
+
+
+def _require(campaign: Campaign, *stands: Status, what: str) -> None:
+    if campaign.status not in stands:
+        raise CampaignState(f"The campaign {_STANDS[campaign.status]}: it cannot be {what}.", field=("input", "id"))
+
+
+def _require_preview(campaign: Campaign) -> None:
+    if not campaign.previews or campaign.previewed < campaign.previews:
+        raise PreviewMissing("Look at a preview first, and wait until it is finished.", field=("input", "id"))
+
+
+def _changed(
+    campaigns: Campaigns,
+    action: Action,
+    change: Callable[[Campaign], Campaign],
+    actor: Actor,
+    idempotency_key: str,
+    campaign_id: str,
+    now: datetime,
+    asked: str | None = None,
+) -> Changed:
+    key, said = _digest(actor, idempotency_key), _asked(asked)
+    for _ in range(limits.CAMPAIGN_ATTEMPTS_MAX):
+        campaign = campaigns.find(campaign_id)
+        if campaign is None:
+            raise CampaignNotFound("There is no such campaign.", field=("input", "id"))
+        made = next((step for step in campaign.steps if step.key == key), None)
+        if made is not None:
+            if (made.action, made.asked) != (action, said):
+                raise _reused()
+            return Changed(campaign, replayed=True, run=_handed(campaign, action))
+        used = campaigns.used_for(key)
+        if used is not None:
+            if used.id != campaign.id:
+                raise _reused()
+            # So long ago that the step was let go.
+            return Changed(campaign, replayed=True)
+        after = change(campaign)
+        steps = (*campaign.steps, Step(action, actor.id, now, key, said))
+        # The first one made it, and is never let go.
+        after = replace(after, steps=(steps[0], *steps[1:][-limits.CAMPAIGN_STEPS_MAX :]))
+        try:
+            after = campaigns.save(after, key=key)
+        except Contended:
+            continue
+        except TooManyAtWork:
+            raise CampaignsBusy(
+                f"{limits.CAMPAIGNS_AT_WORK_MAX} campaigns are at work; try again when one is done.",
+                field=("input", "id"),
+            ) from None
+        return Changed(after, replayed=False, run=_handed(after, action))
+    raise OutcomeUnknown("Others are at this campaign; whether this happened is unknown. Retry with the same key.")
+
+
+def _handed(campaign: Campaign, action: Action) -> Run | None:
+    """The run that follows from a step, as far as it is still to be made."""
+    kinds = {
+        Action.PREVIEW: RunKind.PREVIEW,
+        Action.LAUNCH: RunKind.BONUS,
+        Action.RESUME: RunKind.BONUS,
+        Action.REVERT: RunKind.REVERSAL,
+    }
+    return next((run for run in runs(campaign) if run.kind is kinds.get(action)), None)
+
+
+def _digest(actor: Actor, idempotency_key: str) -> bytes:
+    key = members.key_text(idempotency_key)
+    return hashlib.sha256(str(caller_key(actor.id, key)).encode()).digest()[:16]
+
+
+def _asked(said: Draft | str | None) -> bytes:
+    facts: Any = said if said is None or isinstance(said, str) else asdict(said)
+    canonical = json.dumps(facts, sort_keys=True, default=_plain)
+    return hashlib.sha256(canonical.encode()).digest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    # Sets have no order of their own.
+    return sorted(value) if isinstance(value, frozenset) else getattr(value, "value", None) or str(value)
+
+
+def _reused() -> IdempotencyKeyReused:
+    return IdempotencyKeyReused("This key was used before for something else.", field=("input", "idempotencyKey"))

@@ -1,0 +1,167 @@
+"""The work of a run: its members are cut into chunks, each chunk has its turn, and when all have had theirs the run is over.
+
+Any of it may be done twice, at once, late, or half: chunks and decisions are written down once and stand, points move once by
+their keys, and a chunk counts once, with what became of it.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from domain import limits
+from domain.campaigns import lifecycle
+from domain.campaigns.chunks import ChunkWork, Stopped, Tools, source_of
+from domain.campaigns.definition import Campaign
+from domain.campaigns.store import Chunk, Outcome, Run, RunKind
+from domain.campaigns.turns import NotATurn, Turn, opening
+from domain.refusals import OutcomeUnknown
+from domain.store import Contended
+
+
+def take(tools: Tools, turn: Turn) -> None:
+    """Does a turn, whole or, where the time ends, the campaign is stopped or something is wrong, in part.
+
+    Raises `OutOfTime` and `NotDone` when it has to come again, and `NotATurn` when it never can be done. Refuses
+    `OutcomeUnknown`.
+    """
+    campaign = tools.campaigns.find(turn.run.campaign)
+    if campaign is None:
+        raise NotATurn("there is no such campaign")
+    if turn.shard >= tools.campaigns.shards:
+        raise NotATurn("there is no such shard")
+    if not lifecycle.is_live(campaign, turn.run, now=tools.now()):
+        # Paused, cancelled or over: whoever resumes hands it out again.
+        return
+    try:
+        if turn.chunk is None:
+            _plan(tools, campaign, turn)
+        else:
+            ChunkWork(tools, campaign, turn.run, turn.shard, turn.chunk).do()
+    except Stopped:
+        return
+    if tools.campaigns.shard(turn.run, turn.shard).is_done:
+        complete(tools, turn.run)
+
+
+def look_after(tools: Tools, *, is_idle: Callable[[], bool]) -> list[Turn]:
+    """What the clock brings, and what nobody goes on with: campaigns whose time has come are launched, and runs that nobody has
+    begun, or of which no turn is on its way (`is_idle`), are handed out. Gives the turns that were handed out."""
+    handed: list[Turn] = []
+    for campaign_id in tools.campaigns.at_work():
+        found = tools.campaigns.find(campaign_id)
+        assert found is not None, "campaigns are never taken away"
+        try:
+            campaign = lifecycle.begin_due(tools.campaigns, found, now=tools.now())
+        except Contended:
+            # Somebody else is at it, or was here first.
+            continue
+        for run in lifecycle.runs(campaign):
+            if not lifecycle.is_live(campaign, run, now=tools.now()) or complete(tools, run):
+                continue
+            # What nobody has begun does not wait for the turns of others.
+            if is_idle() or not tools.campaigns.progress(run):
+                turns = list(opening(run, tools.campaigns.shards))
+                tools.send(turns)
+                handed += turns
+    return handed
+
+
+def complete(tools: Tools, run: Run) -> bool:
+    """Ends a run when every member had their turn: whether they had."""
+    progress = tools.campaigns.progress(run)
+    if len(progress) < tools.campaigns.shards or not all(each.is_done for each in progress):
+        return False
+    points = sum(each.points for each in progress)
+    members = sum(each.counts.get(Outcome.APPLIED, 0) for each in progress)
+    for _ in range(limits.CAMPAIGN_ATTEMPTS_MAX):
+        campaign = tools.campaigns.find(run.campaign)
+        assert campaign is not None, "campaigns are never taken away"
+        after = lifecycle.completed(campaign, run, points=points, members=members, now=tools.now())
+        if after is None:
+            return True
+        try:
+            tools.campaigns.save(after)
+        except Contended:
+            continue
+        return True
+    raise OutcomeUnknown("Others are at this campaign.")
+
+
+# --- planning ---------------------------------------------------------------------------------------------------------
+
+
+def _plan(tools: Tools, campaign: Campaign, turn: Turn) -> None:
+    """Cuts a shard into chunks and hands them out: those of an earlier attempt that are not done, then the rest."""
+    run, number = turn.run, turn.shard
+    last = tools.campaigns.last_chunk(source_of(run), number)
+    if last is not None:
+        done = tools.campaigns.done_numbers(run, number)
+        tools.send(Turn(run, number, each) for each in range(1, _chunks(last) + 1) if each not in done)
+    if tools.campaigns.shard(run, number).is_planned:
+        return
+    if run.kind is not RunKind.REVERSAL and not (last is not None and last.is_end):
+        cut = _Cut(tools, campaign, turn, last)
+        tools.send(cut.turns())
+        if not cut.is_whole:
+            tools.send([turn])
+            return
+        last = cut.last
+    _planned(tools, run, number, last)
+
+
+def _planned(tools: Tools, run: Run, number: int, last: Chunk | None) -> None:
+    chunks, members = (_chunks(last), last.before + len(last.accounts)) if last else (0, 0)
+    for attempt in range(limits.CAMPAIGN_ATTEMPTS_MAX):
+        seen = tools.campaigns.shard(run, number)
+        if seen.is_planned:
+            return
+        try:
+            tools.campaigns.save_shard(run, seen, replace(seen, is_planned=True, chunks=chunks, members=members))
+        except Contended:
+            tools.store.pause(attempt)
+            continue
+        return
+    raise OutcomeUnknown("Others are at this shard of the campaign.")
+
+
+def _chunks(last: Chunk) -> int:
+    """How many chunks there are, up to the last, or to the end behind it."""
+    return last.number - last.is_end
+
+
+@dataclass(slots=True)
+class _Cut:
+    """Cutting what follows the chunk `last` of a shard. A chunk is written down before its turn is handed out."""
+
+    tools: Tools
+    campaign: Campaign
+    turn: Turn
+    last: Chunk | None
+    is_whole: bool = False
+
+    def turns(self) -> Iterator[Turn]:
+        campaigns, run, shard = self.tools.campaigns, self.turn.run, self.turn.shard
+        while not self.is_whole:
+            after = self.last.accounts[-1] if self.last else ""
+            members = campaigns.members(shard, list_id=self.campaign.draft.audience.list_id, after=after)
+            for accounts in _batched(members, limits.CHUNK_MEMBERS_MAX):  # the last batch is nobody: the end
+                if not self.tools.has_time():
+                    return
+                number, before = 1, 0
+                if self.last is not None:
+                    number, before = self.last.number + 1, self.last.before + len(self.last.accounts)
+                chunk = Chunk(number, accounts, before)
+                self.last = campaigns.keep_chunk(run, shard, chunk)
+                if self.last.is_end:
+                    self.is_whole = True
+                    return
+                yield Turn(run, shard, number)
+                if self.last != chunk:
+                    # Somebody else has cut it: what follows is read anew from its end.
+                    break
+
+
+def _batched(members: Iterator[str], size: int) -> Iterator[tuple[str, ...]]:
+    while batch := tuple(islice(members, size)):
+        yield batch
+    yield ()

@@ -1,0 +1,311 @@
+"""Campaigns on the table: what they are, how far their runs are, and the chunks of their members.
+
+What workers write stands in the partitions of its run and shard, so that no campaign, however large, is written through one
+partition; a budget is one item that they all take from, once a chunk.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnection
+from pynamodb.connection import Connection
+from pynamodb.exceptions import VerboseClientError
+
+from domain import limits
+from domain.campaigns import Budget, Campaign
+from domain.campaigns.store import CampaignKnown, Chunk, Decision, Done, Run, RunKind, Shard, TooManyAtWork
+from domain.refusals import OutcomeUnknown
+from domain.store import Contended
+from storage import items, keys
+from storage.agenda import DueRows
+from storage.items import Item
+from storage.lists import ListTable
+
+_IF_NEW = {"ConditionExpression": "attribute_not_exists(PK)", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+# Nothing was written, and the same may succeed in a moment.
+_LOST = frozenset({"ConditionalCheckFailedException", "TransactionConflictException", "TransactionCanceledException"})
+# The client has retried these as often as it may.
+_BUSY = frozenset(
+    {
+        "ThrottlingException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "TransactionInProgressException",
+        "InternalServerError",
+        "ServiceUnavailable",
+    }
+)
+
+
+class CampaignTable:
+    """`domain.campaigns.store.Campaigns` on one DynamoDB table, with the `shards` that its directory is spread over."""
+
+    def __init__(self, connection: Connection, table: str, *, shards: int) -> None:
+        self._connection = connection
+        self._table = table
+        self.shards = shards
+
+    # --- campaigns -----------------------------------------------------------------------------------------------------
+
+    def create(self, campaign: Campaign) -> None:
+        used = _used(campaign.steps[0].key, campaign.id)
+        puts = [{"Item": used, **_IF_NEW}, {"Item": items.campaign_item(campaign), **_IF_NEW}]
+        try:
+            self._transact(puts)
+        except Contended as lost:
+            found = self.used_for(campaign.steps[0].key)
+            if found is None:
+                raise OutcomeUnknown("Whether the campaign was made is unknown. Retry with the same key.") from lost
+            raise CampaignKnown(found) from lost
+
+    def used_for(self, key: bytes) -> Campaign | None:
+        known = self._get(keys.campaign_key(key), keys.CLAIM)
+        return self.find(items.KeyRow.from_raw_data(known).campaign) if known else None
+
+    def find(self, campaign_id: str) -> Campaign | None:
+        found = self._get(keys.CAMPAIGNS, keys.campaign(campaign_id))
+        return items.campaign_from(found) if found else None
+
+    def newest(self, *, before: str | None = None, limit: int) -> Sequence[Campaign]:
+        last = keys.campaign(before) if before else keys.CAMPAIGN_LAST
+        found = self._query(keys.CAMPAIGNS, keys.CAMPAIGN_FIRST, last, limit=limit + 1, strong=False, descending=True)
+        return [items.campaign_from(item) for item in found if item["SK"]["S"] != last][:limit]
+
+    def save(self, campaign: Campaign, *, key: bytes | None = None) -> Campaign:
+        saved = replace(campaign, version=campaign.version + 1)
+        puts = [{"Item": items.campaign_item(saved), **_if_version(campaign.version)}]
+        if key is not None:
+            puts.append({"Item": _used(key, campaign.id), **_IF_NEW})
+        listed, version = self._listed()
+        wanted = [each for each in listed if each != campaign.id] + [campaign.id] * campaign.is_at_work
+        if sorted(wanted) != sorted(listed):
+            if len(wanted) > max(limits.CAMPAIGNS_AT_WORK_MAX, len(listed) - 1):
+                raise TooManyAtWork
+            row = items.WorkRow(keys.CAMPAIGNS, keys.CAMPAIGNS_AT_WORK, version=version + 1)
+            row.campaigns = " ".join(wanted) or None
+            puts.append({"Item": row.serialize(), **_if_version(version)})
+        if len(puts) == 1:
+            self._put(puts[0])
+        else:
+            self._transact(puts)
+        return saved
+
+    def at_work(self) -> Sequence[str]:
+        return self._listed()[0]
+
+    def _listed(self) -> tuple[list[str], int]:
+        found = self._get(keys.CAMPAIGNS, keys.CAMPAIGNS_AT_WORK)
+        if found is None:
+            return [], 0
+        row = items.WorkRow.from_raw_data(found)
+        return (row.campaigns or "").split(), int(row.version)
+
+    # --- members -------------------------------------------------------------------------------------------------------
+
+    def members(self, shard: int, *, list_id: str | None = None, after: str = "") -> Iterator[str]:
+        if list_id is None:
+            return DueRows(self._connection, self._table, shards=self.shards).accounts((None, shard), after=after)
+        return ListTable(self._connection, self._table, shards=self.shards).members(list_id, shard, after=after)
+
+    # --- runs ----------------------------------------------------------------------------------------------------------
+
+    def shard_of(self, account: str) -> int:
+        return keys.shard(account, self.shards)
+
+    def last_chunk(self, run: Run, shard: int) -> Chunk | None:
+        found = self._query(
+            keys.chunks(run.campaign, str(run), shard), keys.chunk(0), keys.CHUNK_LAST, limit=1, descending=True
+        )
+        return items.chunk_from(found[0]) if found else None
+
+    def keep_chunk(self, run: Run, shard: int, chunk: Chunk) -> Chunk:
+        old = self._put_new(items.chunk_item(run, shard, chunk, ttl=_forgotten(run)))
+        return chunk if old is None else items.chunk_from(old)
+
+    def chunk(self, run: Run, shard: int, number: int) -> Chunk | None:
+        found = self._get(keys.chunks(run.campaign, str(run), shard), keys.chunk(number))
+        return items.chunk_from(found) if found else None
+
+    def decision(self, run: Run, shard: int, number: int) -> Decision | None:
+        found = self._get(keys.chunks(run.campaign, str(run), shard), keys.decision(number))
+        return items.decision_from(found) if found else None
+
+    def keep_decision(
+        self, run: Run, shard: int, decision: Decision, *, budget: tuple[Budget, Budget] | None
+    ) -> Decision:
+        item = items.decision_item(run, shard, decision)
+        if budget is None:
+            old = self._put_new(item)
+            return decision if old is None else items.decision_from(old)
+        try:
+            self._transact([{"Item": item, **_IF_NEW}, _budget_put(run, *budget)])
+        except Contended:
+            kept = self.decision(run, shard, decision.number)
+            if kept is None:
+                raise
+            return kept
+        return decision
+
+    def budget(self, run: Run) -> Budget | None:
+        found = self._get(keys.run(run.campaign, str(run)), keys.RUN_BUDGET)
+        return items.budget_from(found) if found else None
+
+    def done(self, run: Run, shard: int, number: int) -> Done | None:
+        found = self._get(keys.chunks(run.campaign, str(run), shard), keys.done(number))
+        return items.done_from(found) if found else None
+
+    def finish(
+        self, run: Run, done: Done, seen: Shard, shard: Shard, *, budget: tuple[Budget, Budget] | None = None
+    ) -> None:
+        puts = [
+            {"Item": items.done_item(run, shard.number, done, ttl=_forgotten(run)), **_IF_NEW},
+            _shard_put(run, seen, shard),
+        ]
+        self._transact([*puts, *([_budget_put(run, *budget)] if budget else [])])
+
+    def shard(self, run: Run, number: int) -> Shard:
+        found = self._get(keys.run(run.campaign, str(run)), keys.run_shard(number))
+        return items.shard_from(found) if found else Shard(number)
+
+    def save_shard(self, run: Run, seen: Shard, shard: Shard) -> None:
+        self._put(_shard_put(run, seen, shard))
+
+    def progress(self, run: Run) -> Sequence[Shard]:
+        found = self._query(keys.run(run.campaign, str(run)), keys.run_shard(0), keys.RUN_SHARD_LAST)
+        return [items.shard_from(item) for item in found]
+
+    def done_numbers(self, run: Run, shard: int) -> frozenset[int]:
+        found = self._query(keys.chunks(run.campaign, str(run), shard), keys.done(0), keys.DONE_LAST, projection="SK")
+        return frozenset(keys.chunk_number(item["SK"]["S"]) for item in found)
+
+    # --- requests ------------------------------------------------------------------------------------------------------
+
+    def _get(self, pk: str, sk: str) -> Item | None:
+        request = {"Key": {"PK": {"S": pk}, "SK": {"S": sk}}, "ConsistentRead": True}
+        found: Item | None = self._call("GetItem", request).get("Item")
+        return found
+
+    def _query(
+        self,
+        pk: str,
+        first: str,
+        last: str,
+        *,
+        limit: int | None = None,
+        strong: bool = True,
+        descending: bool = False,
+        projection: str | None = None,
+    ) -> list[Item]:
+        """Items of a partition between two sort keys, both of them too: `limit` of them, or all."""
+        request: dict[str, Any] = {
+            "KeyConditionExpression": "PK = :p AND SK BETWEEN :a AND :z",
+            "ExpressionAttributeValues": {":p": {"S": pk}, ":a": {"S": first}, ":z": {"S": last}},
+            "ConsistentRead": strong,
+            "ScanIndexForward": not descending,
+            **({"Limit": limit} if limit else {}),
+            **({"ProjectionExpression": projection} if projection else {}),
+        }
+        found: list[Item] = []
+        while True:
+            page = self._call("Query", request)
+            found += page["Items"]
+            # A page ends at a megabyte, also where fewer than `limit` are found by then.
+            if "LastEvaluatedKey" not in page or (limit and len(found) >= limit):
+                return found
+            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+    def _put(self, put: dict[str, Any]) -> None:
+        self._attempt("PutItem", {"TableName": self._table, **put})
+
+    def _put_new(self, item: Item) -> Item | None:
+        """Puts an item unless there is one; the one that is there."""
+        try:
+            self._call("PutItem", {"Item": item, **_IF_NEW})
+        except VerboseClientError as error:
+            response = _response(error)
+            if response["Error"]["Code"] == "ConditionalCheckFailedException":
+                old: Item = response["Item"]
+                return old
+            if response["Error"]["Code"] in _LOST:
+                # A transaction on the same key is on its way; the message comes again.
+                raise OutcomeUnknown("Others write this part of the campaign.") from error
+            raise
+        return None
+
+    def _transact(self, puts: Sequence[dict[str, Any]]) -> None:
+        """Puts every item on its condition, all or none. Raises `Contended` when one of them fails."""
+        request = {"TransactItems": [{"Put": {"TableName": self._table, **put}} for put in puts]}
+        self._attempt("TransactWriteItems", request)
+
+    def _attempt(self, operation: str, request: dict[str, Any]) -> None:
+        try:
+            self._send(operation, request)
+        except VerboseClientError as error:
+            response = _response(error)
+            if response["Error"]["Code"] in _LOST and all(
+                reason["Code"] in _RETRYABLE for reason in response.get("CancellationReasons", [])
+            ):
+                raise Contended from error
+            raise
+
+    def _call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        return self._send(operation, {"TableName": self._table, **request})
+
+    def _send(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            result: dict[str, Any] = self._connection.dispatch(operation, request)
+        except (HTTPClientError, NoConnection) as error:
+            raise OutcomeUnknown("The store did not answer. Retry with the same key.") from error
+        except VerboseClientError as error:
+            if _response(error)["Error"]["Code"] in _BUSY:
+                raise OutcomeUnknown("The store is too busy. Retry with the same key.") from error
+            raise
+        return result
+
+
+_RETRYABLE = frozenset(
+    {"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "ConditionalCheckFailed"}
+)
+
+
+def _response(error: VerboseClientError) -> dict[str, Any]:
+    assert isinstance(error.__cause__, ClientError)
+    return dict(error.__cause__.response)
+
+
+def _used(key: bytes, campaign_id: str) -> Item:
+    return items.KeyRow(keys.campaign_key(key), keys.CLAIM, campaign=campaign_id).serialize()
+
+
+def _if_version(version: int) -> dict[str, Any]:
+    """The condition of a put over a version; over none at all for 0."""
+    if not version:
+        return {"ConditionExpression": "attribute_not_exists(PK)"}
+    return {"ConditionExpression": "v = :v", "ExpressionAttributeValues": {":v": {"N": str(version)}}}
+
+
+def _shard_put(run: Run, seen: Shard, shard: Shard) -> dict[str, Any]:
+    item = items.shard_item(run, replace(shard, version=seen.version + 1), ttl=_forgotten(run))
+    return {"Item": item, **_if_version(seen.version)}
+
+
+def _budget_put(run: Run, seen: Budget, left: Budget) -> dict[str, Any]:
+    item, before = items.budget_item(run, left), items.budget_item(run, seen)
+    told = {name: before[name] for name in ("p", "m") if name in before}
+    # Nothing was taken yet, or just what was seen is left.
+    conditions = " AND ".join(f"{name} = :{name}" for name in told)
+    return {
+        "Item": item,
+        "ConditionExpression": f"attribute_not_exists(PK) OR ({conditions})",
+        "ExpressionAttributeValues": {f":{name}": value for name, value in told.items()},
+    }
+
+
+def _forgotten(run: Run) -> int | None:
+    """When what a preview leaves behind may go, in epoch seconds; what was given is remembered for ever."""
+    if run.kind is not RunKind.PREVIEW:
+        return None
+    return int(time.time() + limits.PREVIEW_RETENTION.total_seconds())
