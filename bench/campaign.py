@@ -24,7 +24,7 @@ from bench.stage import Stage
 from domain import access, days, limits, submissions
 from domain.access import Actor, Role
 from domain.accounts import State
-from domain.campaigns import Audience, Budget, Draft, Message, definition, lifecycle, work
+from domain.campaigns import Audience, Draft, Message, definition, lifecycle, work
 from domain.campaigns.chunks import Tools
 from domain.campaigns.store import Outcome, Run, RunKind
 from domain.campaigns.turns import Turn, opening
@@ -47,13 +47,13 @@ SHARDS, SHARDS_QUICK = 2, 1
 POINTS = 25
 # The newest of these are read with a member: as many as there are of somebody who shops.
 PURCHASES = 5
-# Beside its members a chunk costs no more than this: its row, what is decided, the day of the new points, its end.
-CHUNK_WRITES_MAX = 26
-# And what a budget makes of the decision: a transaction.
-BUDGET_WRITES_MAX = 4
+# Beside its members a chunk costs no more than this: its row, what is decided and budgeted, the day of the new points, its end.
+CHUNK_WRITES_MAX = 30
 MEMBERS = (1_000, 10_000, 100_000)
 MEMBERS_QUICK = (1_000, 10_000)
 MEMORY_SHARDS = 4
+# A campaign of a tenth of a second is over before the machine has been fair to it: the least of so many times counts.
+TIMES, TIMES_OF_MEMBERS_MAX = 3, 10_000
 # A member may cost so much more among a hundred thousand than among a thousand: in calls, and in CPU.
 CALLS_RATIO_MAX, CPU_RATIO_MAX = 1.1, 1.3
 # So many purchases fit into a record in any case, and the largest batch of the queue may be of one member.
@@ -164,7 +164,7 @@ class Desk:
             self.tools.campaigns,
             self.tools.program,
             actor=stage.manager(),
-            idempotency_key="launch",
+            idempotency_key=f"launch {campaign_id}",
             campaign_id=campaign_id,
             now=self.now,
         )
@@ -188,7 +188,7 @@ class Desk:
         changed = step(
             self.tools.campaigns,
             actor=who or stage.manager(),
-            idempotency_key=step.__name__,
+            idempotency_key=f"{step.__name__} {campaign_id}",
             campaign_id=campaign_id,
             now=self.now,
         )
@@ -234,8 +234,6 @@ def _on_a_table(on: Stage, shards: int) -> Section:
 
     plain = desk.previewed(Draft("Bench", "BENCH", Audience(), definition.fixed(POINTS)))
     ran("preview", writes=0, chunk_writes=CHUNK_WRITES_MAX, member_calls=1)
-    # Whoever has approved it has said that there is no budget.
-    desk.approved(plain)
     desk.launched(plain)
     turns = ran("bonus", writes=1, chunk_writes=CHUNK_WRITES_MAX, member_calls=2)
     desk.queue += turns
@@ -247,13 +245,12 @@ def _on_a_table(on: Stage, shards: int) -> Section:
         "BENCH",
         Audience(),
         definition.fixed(POINTS),
-        budget=Budget(points=POINTS * len(accounts)),
         message=Message("Thank you", "$points points are yours, until $date."),
     )
     noticed = desk.previewed(told)
     desk.work()
     desk.launched(noticed)
-    ran("bonus with a budget and a notice", writes=2, chunk_writes=CHUNK_WRITES_MAX + BUDGET_WRITES_MAX, member_calls=3)
+    ran("bonus with a notice", writes=2, chunk_writes=CHUNK_WRITES_MAX, member_calls=3)
     for campaign_id, kind in ((plain, RunKind.BONUS), (plain, RunKind.REVERSAL), (noticed, RunKind.BONUS)):
         progress = desk.tools.campaigns.progress(Run(campaign_id, kind))
         applied = sum(each.counts.get(Outcome.APPLIED, 0) for each in progress)
@@ -420,7 +417,8 @@ def _by_size(program: Program, *, quick: bool) -> Section:
     )
     base: Size | None = None
     for members in MEMBERS_QUICK if quick else MEMBERS:
-        size = _of_size(program, members)
+        times = TIMES if members <= TIMES_OF_MEMBERS_MAX else 1
+        size = min((_of_size(program, members) for _ in range(times)), key=lambda each: each.cpu_s)
         base = base or size
         calls = Figure(f"calls of a member, {members:,}", size.calls / base.calls, "times", at_most=CALLS_RATIO_MAX)
         cpu = Figure(
@@ -460,6 +458,7 @@ def _of_size(program: Program, members: int) -> Size:
     desk = Desk.on(counting, counted, program, now)
     campaign_id = desk.previewed(Draft("Bench", "BENCH", Audience(), definition.fixed(POINTS)))
     desk.work()
+    # It gives more than one person may.
     desk.approved(campaign_id)
     desk.launched(campaign_id)
     counting.calls.clear()

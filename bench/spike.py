@@ -272,7 +272,7 @@ class Till:
             wrong += sum(asked.get(name, -1) // 100 != points for name, points in booked)
         for submission in map(self.kept.find, self.submitted):
             assert submission is not None
-            tally = submissions.tally(self.kept, self.store, submission)
+            tally = submissions.tally(self.kept, self.store, submission, wall=datetime.now(UTC))
             lost += len(submission.items) - tally[Status.APPLIED]
         return lost, wrong
 

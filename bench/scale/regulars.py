@@ -14,7 +14,7 @@ PURCHASE_CALLS = Fact(4, "calls", "a purchase, one after the other", _BENCH, "me
 HOME_READS = Fact(1, "RRU", "a home screen or a balance", _BENCH, "measured")
 ANNOUNCE_READS = Fact(1, "RRU", "an event whose record does not follow one of its batch", _COSTS, "measured")
 REFUSED_SHARE = Fact(0.002, "of submitted purchases", "are refused: one write", "no program is known", "assumed")
-GROUP_MAX = Fact(8, "purchases", "of one member fit into a record of one write unit", "src/domain/limits.py", "decided")
+GROUP_MAX = Fact(5, "purchases", "of one member fit into a record of one write unit", _BENCH, "measured")
 SUBMISSION_WRITES = Fact(
     10,
     "WRU",
@@ -30,7 +30,7 @@ BONUS_WRITES = Fact(1, "WRU", "a member of a campaign", _COSTS, "decided")
 BONUS_READS = Fact(1, "RRU", "a member of a campaign: one strong query", _COSTS, "decided")
 CHUNK_MEMBERS = Fact(500, "members", "of one message", "src/domain/limits.py", "decided")
 CHUNK_WRITES = Fact(
-    18, "WRU", "a chunk: record 8, decision and budget 4, end and progress 4, days 2", _COSTS, "decided"
+    29, "WRU", "a chunk: record 9, days 9, decision and budget 6, outcome and progress 4, end 1", _BENCH, "measured"
 )
 CHUNK_SHARED_WRITES = Fact(
     4, "WRU", "of those under the one key of the run: budget and progress", "src/storage/keys.py", "decided"
@@ -42,7 +42,7 @@ CAMPAIGN_CONCURRENCY = Fact(10, "workers", "of campaigns at once, by default", "
 INGEST_CONCURRENCY = Fact(20, "workers", "of submitted purchases at once, by default", "template.yaml", "decided")
 INGEST_BATCH = Fact(50, "messages", "of one batch of submitted purchases", "template.yaml", "decided")
 DELIVERIES_MAX = Fact(5, "times", "a message comes before it is put aside", "src/domain/limits.py", "decided")
-VISIBILITY_S = Fact(360, "s", "until a failed message comes again: six timeouts", "template.yaml", "decided")
+VISIBILITY_S = Fact(361, "s", "until a failed message comes again: six timeouts, a window", "template.yaml", "decided")
 SUBMISSION_PURCHASES = Fact(500, "purchases", "of one call of purchasesSubmit", "src/domain/limits.py", "decided")
 
 # --- times -------------------------------------------------------------------------------------------------------------

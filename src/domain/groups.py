@@ -47,18 +47,26 @@ def commit_each(
 
     Operations of one account, whatever merged account they name it by, are booked together. The same key may stand here twice
     only with the same input. Whatever has not begun when `has_time` ends is `OutcomeUnknown`, as is all that follows on an
-    account of which the store has not answered.
+    account of which the store has not answered, and all accounts that follow one that it did not find for want of an answer.
     """
     answers: dict[int, Answer] = {}
+    # A store that does not answer is not asked fifty times: each look waits for as long as its client has patience.
+    unanswered: OutcomeUnknown | None = None
     found: dict[str, _Located] = {}
     groups: dict[str, list[int]] = {}
     for place, each in enumerate(asked):
         named = each.operation.account
+        if unanswered is None and not has_time():
+            unanswered = late()
+        if unanswered is not None:
+            answers[place] = unanswered
+            continue
         try:
             if named not in found:
                 found[named] = ledger.located(store, named)
         except Refusal as refusal:
             answers[place] = refusal
+            unanswered = refusal if isinstance(refusal, OutcomeUnknown) else None
             continue
         groups.setdefault(found[named][0].account, []).append(place)
     for places in groups.values():
@@ -96,7 +104,7 @@ class _Group:
         while len(answers) < len(asked):
             left = asked[len(answers) :]
             try:
-                answers += self._commit_some(left) if has_time() else [_late()]
+                answers += self._commit_some(left, has_time) if has_time() else [late()]
             except Refusal as refusal:
                 # Where the account lives now could not be found out.
                 answers.append(refusal)
@@ -104,8 +112,9 @@ class _Group:
                 answers += [answers[-1]] * (len(asked) - len(answers))
         return answers
 
-    def _commit_some(self, asked: Sequence[Asked]) -> list[Answer]:
-        """The answers to the first of what is asked, as many as one record makes certain; one at least."""
+    def _commit_some(self, asked: Sequence[Asked], has_time: Callable[[], bool]) -> list[Answer]:
+        """The answers to the first of what is asked, as many as one record makes certain; one at least. What is claimed when the
+        time ends is still written: that is one request, and whoever comes next has none to make."""
         # The first look may be stale, as any first look; later ones have to see what was just written.
         head, followed = self.first or ledger.located(self.store, asked[0].operation.account, strong=True)
         self.first = None
@@ -120,6 +129,8 @@ class _Group:
                 continue
             claim = ledger.claim_of(operation, head, followed, at=self.now)
             try:
+                if not has_time():
+                    raise late()
                 ledger.remember(self.store, claim)
             except (ClaimTaken, OutcomeUnknown) as trouble:
                 run, odd = run[:place], trouble
@@ -264,5 +275,6 @@ def _again(answer: Answer) -> Answer:
     return answer if isinstance(answer, OutcomeUnknown) else answer.again()
 
 
-def _late() -> OutcomeUnknown:
+def late() -> OutcomeUnknown:
+    """The answer to what there was no time for."""
     return OutcomeUnknown("There was no time left for this; whether it happened is unknown. Retry with the same key.")

@@ -169,8 +169,8 @@ SUBMISSION_PURCHASES_MAX = 500
 SUBMISSION_BYTES_MAX = 300_000
 # Bytes of a purchase's fingerprint that a submission keeps: enough to tell two inputs under one key apart.
 SUBMISSION_FINGERPRINT_BYTES = 8
-# What is queued longer than this is refused. A queue keeps a message for 14 days and its queue of failures for 14 more, so only
-# what somebody moves back again and again gets so old; and the submission that tells of it is not forgotten yet.
+# What is queued longer than this is refused. A queue keeps a message for 7 days and its queue of failures for 14 more at most, so
+# only what somebody has moved back gets so old; and the submission that tells of it is not forgotten yet.
 QUEUED_AGE_MAX = timedelta(days=25)
 SUBMISSION_RETENTION = CLAIM_RETENTION
 SUBMISSION_PAGE_MAX = 100
@@ -178,7 +178,7 @@ SUBMISSION_PAGE_MAX = 100
 MESSAGE_CALL_BYTES_MAX = 256 * 1024
 # Calls to a queue that are on their way at once while somebody waits for an answer: fifty of them take a second one by one.
 MESSAGE_CALLS_AT_ONCE_MAX = 8
-# Purchases that are booked together: as many as a batch of the queue has. A record of one write unit holds some eight.
+# Purchases that are booked together: as many as a batch of the queue has. A record of one write unit holds some five.
 GROUP_OPERATIONS_MAX = 50
 
 # --- the sandbox's clock -----------------------------------------------------------------------------------------------
@@ -223,6 +223,10 @@ CAMPAIGNS_PAGE_MAX = 50
 # Attempts to write a campaign, a budget or a shard's progress that others write as well: as with appends, one of them wins each
 # time.
 CAMPAIGN_ATTEMPTS_MAX = 100
+# A run that has not moved for this long is handed out again: at once where nothing is on its way, because a queue counts roughly
+# for a minute or so; and after the longer time in any case, because a message comes again after twelve minutes.
+CAMPAIGN_SILENCE_MIN = timedelta(minutes=1)
+CAMPAIGN_SILENCE_MAX = timedelta(minutes=20)
 # Members between two looks at whether a campaign was stopped: a second or so.
 CHUNK_LOOK_MEMBERS = 50
 # A worker lives two minutes (template.yaml) and no longer: when a campaign was cancelled so long ago, nobody gives anything any

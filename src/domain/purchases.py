@@ -18,6 +18,7 @@ from domain.refusals import (
     InvalidTime,
     MemberClosed,
     MemberNotFound,
+    OutcomeUnknown,
     Refusal,
     require_text,
 )
@@ -147,14 +148,29 @@ def record_each(
     """What `record` comes to for each purchase in this order, with what it refuses as a value.
 
     Those of one account are written together (domain/groups.py): n of them for n claims and one record, as far as they fit into
-    it. How old a purchase may be is counted from `asked_at`, however late it is booked.
+    it. How old a purchase may be is counted from `asked_at`, however late it is booked. Whatever has not begun when `has_time`
+    ends is `OutcomeUnknown`, as are all members to be found after one of whom the store has not answered.
     """
     answers: dict[int, Recorded | Refusal] = {}
     part: dict[int, Receipt] = {}
     seen: dict[Key, bytes] = {}
+    # A store that does not answer is not asked fifty times: each look waits for as long as its client has patience.
+    unanswered: OutcomeUnknown | None = None
+
+    def find(receipt: Receipt) -> groups.Asked:
+        nonlocal unanswered
+        if unanswered is None and not has_time():
+            unanswered = groups.late()
+        if unanswered is not None:
+            raise unanswered
+        try:
+            return _asked(store, program, receipt, now=now)
+        except OutcomeUnknown as unknown:
+            unanswered = unknown
+            raise
 
     def settle() -> None:
-        answers.update(_record_part(store, program, part, now=now, has_time=has_time))
+        answers.update(_record_part(store, program, part, find, now=now, has_time=has_time))
         part.clear()
         seen.clear()
 
@@ -174,14 +190,20 @@ def record_each(
 
 
 def _record_part(
-    store: Store, program: Program, part: Mapping[int, Receipt], *, now: datetime, has_time: Callable[[], bool]
+    store: Store,
+    program: Program,
+    part: Mapping[int, Receipt],
+    find: Callable[[Receipt], groups.Asked],
+    *,
+    now: datetime,
+    has_time: Callable[[], bool],
 ) -> dict[int, Recorded | Refusal]:
     """The answers to purchases of which no two have the same key with different input."""
     answers: dict[int, Recorded | Refusal] = {}
     asked: dict[int, groups.Asked] = {}
     for place, receipt in part.items():
         try:
-            asked[place] = _asked(store, program, receipt, now=now)
+            asked[place] = find(receipt)
         except Refusal as refusal:
             answers[place] = refusal
     outcomes = groups.commit_each(store, list(asked.values()), now=now, program=program, has_time=has_time)

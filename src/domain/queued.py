@@ -42,6 +42,11 @@ class Queued:
     sent_at: datetime
     receipt: Receipt
 
+    @property
+    def order(self) -> tuple[datetime, str, int]:
+        """Sorts purchases as they were submitted."""
+        return self.sent_at, self.submission, self.index
+
 
 _VERSION = 1
 

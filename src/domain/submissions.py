@@ -37,10 +37,16 @@ class SubmissionTooLarge(Refusal):
 
 
 class SubmittedTooLongAgo(Refusal):
-    """A purchase was queued for longer than `limits.QUEUED_AGE_MAX`."""
+    """A purchase was queued for longer than `limits.QUEUED_AGE_MAX`, or is to be queued again so long after it was submitted."""
 
 
-SUBMIT_REFUSALS: tuple[type[Refusal], ...] = (InvalidText, NoPurchases, SubmissionTooLarge, IdempotencyKeyReused)
+SUBMIT_REFUSALS: tuple[type[Refusal], ...] = (
+    InvalidText,
+    NoPurchases,
+    SubmissionTooLarge,
+    IdempotencyKeyReused,
+    SubmittedTooLongAgo,
+)
 # Of one purchase of a submission.
 ITEM_REFUSALS: tuple[type[Refusal], ...] = (*purchases.RECORD_REFUSALS, SubmittedTooLongAgo)
 
@@ -49,7 +55,7 @@ ITEM_REFUSALS: tuple[type[Refusal], ...] = (*purchases.RECORD_REFUSALS, Submitte
 class Item:
     """A purchase as a submission keeps it: its names, the beginning of its fingerprint, and the refusal it was given at once.
 
-    The names are None where they were what was refused.
+    The names are None where they were what was refused, and there is a fingerprint where the same input can still be recorded.
     """
 
     source: str | None
@@ -59,7 +65,7 @@ class Item:
 
     @property
     def key(self) -> Key:
-        """The purchase's key. Only of one that was accepted."""
+        """The purchase's key. Only of one that has a fingerprint."""
         assert self.source is not None
         assert self.external_id is not None
         return Key(self.source, self.external_id)
@@ -113,7 +119,7 @@ class Submissions(Protocol):
         """Whether that was written."""
 
     def note(self, submission_id: str, note: Note, *, at: datetime) -> None:
-        """Notes a refusal, or a failure, at a time on the wall; the first one of each kind of a purchase stays."""
+        """Notes a refusal, or a failure, at a time on the wall: the first refusal of a purchase stays, and the last failure."""
 
     def notes(self, submission_id: str) -> Sequence[Note]:
         """All that was noted about the purchases of a submission."""
@@ -155,12 +161,13 @@ def submit(
 ) -> Submitted:
     """Receives up to `limits.SUBMISSION_PURCHASES_MAX` purchases and has `send` queue a message for each that is acceptable.
 
-    A purchase is refused at once for what `purchases.record` can refuse without looking anywhere, with the path of its own
-    input. `send` returns when the queue has them all, and refuses `OutcomeUnknown`; the same call again then queues what is
-    missing. `now` is the program's clock, `wall` the one by which messages grow old.
+    A purchase is refused at once for what `purchases.record` can refuse by its input, with the path of its own input, and for
+    another input under the key of one before it; but where something was recorded under its key already, that decides, as it
+    does for `purchases.record`. `send` returns when the queue has them all, and refuses `OutcomeUnknown`; the same call again
+    then queues what is missing. `now` is the program's clock, `wall` the one by which messages grow old.
 
     Refuses, in this order: `InvalidText` for the key, `NoPurchases`, `SubmissionTooLarge`, `IdempotencyKeyReused`,
-    `OutcomeUnknown`.
+    `SubmittedTooLongAgo` when it is so long ago that nobody knows whether it was queued, `OutcomeUnknown`.
     """
     key = require_text(idempotency_key, field=("input", "idempotencyKey"), length_max=limits.KEY_LENGTH_MAX)
     assert len(offers) <= limits.SUBMISSION_PURCHASES_MAX, "the API takes no longer list"
@@ -170,9 +177,7 @@ def submit(
     submission_id = hashlib.sha256(f"submission:{caller_key(actor.id, key)}".encode()).hexdigest()[: queued.ID_LENGTH]
     known = submissions.find(submission_id)
     if known is None:
-        items = tuple(
-            _item(store, program, index, offer, _receipt(offer, actor, at=now)) for index, offer in enumerate(offers)
-        )
+        items = _items(store, program, offers, [_receipt(offer, actor, at=now) for offer in offers])
         if _bytes_of(items) > limits.SUBMISSION_BYTES_MAX:
             raise SubmissionTooLarge(
                 f"The numbers of the purchases come to more than {limits.SUBMISSION_BYTES_MAX} bytes; submit them in parts.",
@@ -192,6 +197,13 @@ def submit(
         submission = known
         if submissions.was_sent(submission_id):
             return Submitted(submission, replayed=True)
+        if wall - submission.sent_at > limits.QUEUED_AGE_MAX:
+            # Its messages would be as old as those that were queued at first, and each refused by the worker.
+            raise SubmittedTooLongAgo(
+                f"This was submitted more than {limits.QUEUED_AGE_MAX.days} days ago, and not all of it was queued. Submit it"
+                " again under another key: each purchase is recorded once.",
+                field=("input", "idempotencyKey"),
+            )
     messages = [
         queued.message(store, Queued(submission_id, index, submission.sent_at, receipt))
         for index, (item, offer) in enumerate(zip(submission.items, offers, strict=True))
@@ -232,19 +244,45 @@ def _receipt(offer: Offer, actor: Actor, *, at: datetime) -> Receipt | Refusal:
         return refusal
 
 
-def _item(store: Store, program: Program, index: int, offer: Offer, receipt: Receipt | Refusal) -> Item:
-    try:
+def _items(
+    store: Store, program: Program, offers: Sequence[Offer], receipts: Sequence[Receipt | Refusal]
+) -> tuple[Item, ...]:
+    """What a submission keeps of its purchases, each accepted or refused."""
+    refused: dict[int, Refusal] = {}
+    fingerprints: dict[int, bytes] = {}
+    # Of those that are refused, though their like may have been recorded.
+    recordable: dict[int, Key] = {}
+    first: dict[Key, bytes] = {}
+    for index, receipt in enumerate(receipts):
         if isinstance(receipt, Refusal):
-            raise receipt
-        purchases.require_acceptable(program, receipt)
-    except Refusal as refusal:
+            refused[index] = receipt
+            continue
+        key, fingerprint = receipt.key, purchases.fingerprint_of(store, receipt)
+        fingerprints[index] = fingerprint[: limits.SUBMISSION_FINGERPRINT_BYTES]
         try:
-            key = purchases.key_of(offer.source, offer.external_id)
-        except InvalidText:
-            return Item(None, None, refusal=placed(refusal, index))
-        return Item(key.source, key.value, refusal=placed(refusal, index))
-    fingerprint = purchases.fingerprint_of(store, receipt)[: limits.SUBMISSION_FINGERPRINT_BYTES]
-    return Item(receipt.source, receipt.external_id, fingerprint)
+            purchases.require_acceptable(program, receipt)
+            if first.setdefault(key, fingerprint) != fingerprint:
+                # Which of two messages comes first is the queue's to say; which of two inputs did, is known here.
+                raise ledger.key_reused(key, field="externalId")
+        except Refusal as refusal:
+            refused[index], recordable[index] = refusal, key
+    known = store.claims(recordable.values()) if recordable else {}
+    for index, key in recordable.items():
+        if key in known and not known[key].is_parked:
+            # What was recorded under the key is told again, whatever the program and the clock say now: the worker finds it.
+            del refused[index]
+    return tuple(
+        _item(index, offer, fingerprints.get(index, b""), refused.get(index)) for index, offer in enumerate(offers)
+    )
+
+
+def _item(index: int, offer: Offer, fingerprint: bytes, refusal: Refusal | None) -> Item:
+    try:
+        key = purchases.key_of(offer.source, offer.external_id)
+    except InvalidText:
+        assert refusal is not None, "what cannot be named is refused"
+        return Item(None, None, refusal=placed(refusal, index))
+    return Item(key.source, key.value, fingerprint, None if refusal is None else placed(refusal, index))
 
 
 def placed(refusal: Refusal, index: int) -> Refusal:
@@ -283,7 +321,8 @@ def book(
     wall: datetime,
     has_time: Callable[[], bool] = lambda: True,
 ) -> list[Recorded | Refusal]:
-    """Books queued purchases; any of them may come again, late, or out of order. What is refused for good is noted.
+    """Books queued purchases, in the order in which they were submitted; any of them may come again, late, or after others. What
+    is refused for good is noted.
 
     `OutcomeUnknown` among the answers says that nothing is certain of that purchase, and its message has to come again; so it
     is with whatever has not begun when `has_time` ends. Refuses `SubmittedTooLongAgo`, by the clock on the wall, and what
@@ -291,6 +330,7 @@ def book(
     """
     too_old = SubmittedTooLongAgo(f"It was queued for more than {limits.QUEUED_AGE_MAX.days} days.", field=("input",))
     timely = [index for index, each in enumerate(waiting) if wall - each.sent_at <= limits.QUEUED_AGE_MAX]
+    timely.sort(key=lambda index: waiting[index].order)
     receipts = [waiting[index].receipt for index in timely]
     booked = purchases.record_each(store, program, receipts, now=now, has_time=has_time)
     answers: list[Recorded | Refusal] = [too_old] * len(waiting)
@@ -306,7 +346,8 @@ def book(
 
 
 def give_up(submissions: Submissions, submission_id: str, index: int, failure: str, *, wall: datetime) -> None:
-    """Notes why the message of a purchase will not come again by itself. Refuses `OutcomeUnknown`."""
+    """Notes why the message of a purchase will not come again by itself; said again, the last word stays. Refuses
+    `OutcomeUnknown`."""
     submissions.note(submission_id, Note(index, failure=failure), at=wall)
 
 
@@ -322,6 +363,10 @@ class Status(Enum):
     FAILED = "FAILED"
 
 
+# Of what was neither booked nor refused, and of which no worker could say that it gave up.
+_GONE = f"It was submitted more than {limits.QUEUED_AGE_MAX.days} days ago: its message is gone. Submit it under another key."
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """A purchase of a submission as it stands now: `claim` and `outcome` of one that is applied, or why it is not."""
@@ -335,15 +380,19 @@ class Standing:
     failure: str | None = None
 
 
-def standing(submissions: Submissions, store: Store, submission: Submission, indexes: Iterable[int]) -> list[Standing]:
-    """What became of some purchases of a submission: what the ledger says goes before what was noted.
+def standing(
+    submissions: Submissions, store: Store, submission: Submission, indexes: Iterable[int], *, wall: datetime
+) -> list[Standing]:
+    """What became of some purchases of a submission: what the ledger says goes before what was noted, and what it has booked
+    goes before what was refused at once. What nobody has said anything of has failed when, at `wall`, its message is so old that
+    no worker would take it.
 
     Reads the notes once, the claims, and the records right behind what those had seen; and on in the log of an account for what
     does not stand there.
     """
     chosen = list(indexes)
     noted = {(note.index, note.refusal is None): note for note in submissions.notes(submission.id)}
-    asked = {index: item.key for index in chosen if (item := submission.items[index]).refusal is None}
+    asked = {index: item.key for index in chosen if (item := submission.items[index]).fingerprint}
     known = store.claims(asked.values())
     # One that is parked has no fingerprint; one of another input under the same key has another.
     claims = {
@@ -352,13 +401,17 @@ def standing(submissions: Submissions, store: Store, submission: Submission, ind
         if key in known and known[key].fingerprint.startswith(submission.items[index].fingerprint)
     }
     outcomes = _outcomes(store, claims.values())
-    return [_standing(index, submission.items[index], claims.get(index), outcomes, noted) for index in chosen]
+    is_over = wall - submission.sent_at > limits.QUEUED_AGE_MAX
+    return [
+        _standing(index, submission.items[index], claims.get(index), outcomes, noted, is_over=is_over)
+        for index in chosen
+    ]
 
 
-def tally(submissions: Submissions, store: Store, submission: Submission) -> Counter[Status]:
+def tally(submissions: Submissions, store: Store, submission: Submission, *, wall: datetime) -> Counter[Status]:
     """How many purchases of a submission stand how. Reads as `standing` does, of all of them."""
     places = range(len(submission.items))
-    return Counter(each.status for each in standing(submissions, store, submission, places))
+    return Counter(each.status for each in standing(submissions, store, submission, places, wall=wall))
 
 
 def _outcomes(store: Store, claims: Iterable[Claim]) -> dict[Key, Outcome]:
@@ -390,10 +443,12 @@ def _standing(
     claim: Claim | None,
     outcomes: Mapping[Key, Outcome],
     noted: Mapping[tuple[int, bool], Note],
+    *,
+    is_over: bool,
 ) -> Standing:
-    if item.refusal is not None:
-        return Standing(index, item, Status.REFUSED, refusal=item.refusal)
     outcome = outcomes.get(item.key) if claim is not None else None
+    if item.refusal is not None and (outcome is None or outcome.entry.refusal is not None):
+        return Standing(index, item, Status.REFUSED, refusal=item.refusal)
     refusal = (claim.refusal if claim is not None else None) or (outcome.entry.refusal if outcome is not None else None)
     if refusal is not None:
         return Standing(index, item, Status.REFUSED, refusal=placed(refusal, index))
@@ -404,4 +459,6 @@ def _standing(
         return Standing(index, item, Status.REFUSED, refusal=refused.refusal)
     if failed is not None:
         return Standing(index, item, Status.FAILED, failure=failed.failure)
+    if is_over:
+        return Standing(index, item, Status.FAILED, failure=_GONE)
     return Standing(index, item, Status.ACCEPTED)

@@ -73,7 +73,8 @@ def watch(
 ) -> None:
     """Watch a campaign until what is going on is over: its preview, the bonus itself, or its reversal.
 
-    The exit code is 0 when every member had their turn, 1 when the campaign was cancelled or some members failed, 2 when the
+    Of a cancelled one it waits, some minutes, until it is settled what it gave. The exit code is 0 when every member had their
+    turn, 1 when the campaign was cancelled or some members failed, 2 when the
     stack could not be asked. Ctrl-C stops the watching, not the campaign.
     """
     try:
@@ -114,7 +115,7 @@ def _watched(client: Client, campaign_id: str, *, as_json: bool) -> tuple[dict[s
             progress = _progress(found, run)
             if progress:
                 total = progress["planned"] if progress["isPlanned"] else None
-                what = "paused" if found["status"] == "PAUSED" else run
+                what = {"PAUSED": "paused", "CANCELLED": "cancelled"}.get(found["status"], run)
                 bar.update(task, description=f"{found['name']}: {what}", completed=progress["done"], total=total)
             if as_json and found != told:
                 typer.echo(json.dumps({"run": run, "status": found["status"], "progress": progress}))
@@ -157,6 +158,10 @@ def _is_over(found: dict[str, Any], run: str) -> bool:
         return not found["preview"] or bool(found["preview"]["isFinished"])
     if run == "reversal":
         return bool(found["status"] == "REVERTED")
+    if found["status"] == "CANCELLED" and found["launchedAt"]:
+        # Some minutes later, when its last worker has ended, it is written down what became of everybody.
+        progress = found["progress"]
+        return bool(progress["isPlanned"] and progress["done"] == progress["planned"])
     return found["status"] not in ("SCHEDULED", "RUNNING", "PAUSED")
 
 

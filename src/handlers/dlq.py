@@ -89,7 +89,8 @@ def show(
     with _reaching():
         failures = _named(name, stack, home)
         depth = failures.depth()
-        found = failures.look(limit)
+        looked = failures.look(limits.FAILURES_LOOKED_AT_MAX)
+    found = looked[:limit]
     for failure in found:
         if as_json:
             _line(_facts(failure))
@@ -102,8 +103,12 @@ def show(
             f"Nothing can be seen in {name}."
             + (f" {_many(depth.total)} may be being looked at." if depth.total else "")
         )
-    elif depth.total > len(found):
-        typer.echo(f"{len(found):,} of about {depth.total:,} messages.")
+    elif depth.total > len(looked):
+        typer.echo(
+            f"{len(found):,} of about {depth.total:,} messages, the oldest among the {len(looked):,} that were seen."
+        )
+    elif len(looked) > len(found):
+        typer.echo(f"{len(found):,} of {len(looked):,} messages.")
 
 
 @app.command()
@@ -126,9 +131,14 @@ def redrive(
         if failures.lane.source is None:
             _stop(_publish_again(failures))
         depth = failures.depth()
+        newer = 0
         with _bar(f"moving {name}", len(message) if message else depth.total) as progress:
-            moved = _moved_named(failures, message, progress) if message else _moved(failures, rate, progress)
+            if message:
+                moved = _moved_named(failures, message, progress)
+            else:
+                moved, newer = _moved(failures, rate, progress)
     typer.echo(f"{_many(moved)} moved back to the queue of {name}.")
+    _leave(newer, name)
 
 
 @app.command()
@@ -147,6 +157,7 @@ def drop(
     if bool(message) == everything:
         raise typer.BadParameter("Give one of --message and --all.")
     started = datetime.now(UTC)
+    dropped = newer = 0
     with _reaching():
         failures = _named(name, stack, home)
         if message:
@@ -158,12 +169,15 @@ def drop(
             if depth.total:
                 _confirm(depth.total, name, yes=yes)
             with _bar(f"dropping {name}", depth.total) as progress:
-                dropped = 0
-                with contextlib.closing(failures.batches(before=started)) as batches:
-                    for batch in batches:
-                        dropped += _dropped(failures, batch)
-                        progress.update(dropped)
+
+                def deal(batch: list[Failure]) -> None:
+                    nonlocal dropped
+                    dropped += _dropped(failures, batch)
+                    progress.update(dropped)
+
+                newer = failures.sweep(deal, before=started)
     typer.echo(f"{_many(dropped)} of {name} dropped.", err=True)
+    _leave(newer, name)
 
 
 # --- which queues -----------------------------------------------------------------------------------------------------
@@ -217,23 +231,35 @@ def _moved_named(failures: Failures, ids: Sequence[str], progress: "_Progress") 
         return len(found)
 
 
-def _moved(failures: Failures, rate: int | None, progress: "_Progress") -> int:
-    """Moves everything, by itself where the engine does that."""
+def _moved(failures: Failures, rate: int | None, progress: "_Progress") -> tuple[int, int]:
+    """Moves everything, by itself where the engine does that; how many, and how many were left because they are newer."""
     moved = 0
     with contextlib.suppress(TaskNotThere), contextlib.closing(failures.task(rate)) as task:
         for moved, total in task:
             progress.update(moved, total)
-        return moved
+        return moved, 0
     start = time.monotonic()
     size = min(rate or limits.MESSAGES_A_CALL_MAX, limits.MESSAGES_A_CALL_MAX)
-    with contextlib.closing(failures.batches(before=datetime.now(UTC), size=size)) as batches:
-        for batch in batches:
-            failures.move_back(batch)
-            moved += len(batch)
-            progress.update(moved)
-            if rate:
-                time.sleep(max(0.0, start + moved / rate - time.monotonic()))
-    return moved
+
+    def deal(batch: list[Failure]) -> None:
+        nonlocal moved
+        failures.move_back(batch)
+        moved += len(batch)
+        progress.update(moved)
+        if rate:
+            time.sleep(max(0.0, start + moved / rate - time.monotonic()))
+
+    newer = failures.sweep(deal, before=datetime.now(UTC), size=size)
+    return moved, newer
+
+
+def _leave(newer: int, name: str) -> None:
+    """Ends the command when it has left messages that came while it ran."""
+    if newer:
+        typer.echo(
+            f"{_many(newer)} of {name} came after this began, by the clock here, and stayed. Run it again.", err=True
+        )
+        raise typer.Exit(EXIT_WRONG)
 
 
 def _dropped(failures: Failures, found: Sequence[Failure]) -> int:
@@ -257,17 +283,34 @@ def _confirm(count: int, name: str, *, yes: bool) -> None:
 
 def _publish_again(failures: Failures) -> str:
     """Why this queue cannot be moved back, and what to do instead."""
-    windows = [each.window for each in failures.look(limits.FAILURES_GLANCED_AT_MAX) if each.window]
-    start, end = "T", "T"
-    if windows:
-        with contextlib.suppress(ValueError):
-            start = _instant(datetime.fromisoformat(min(first for first, _ in windows)) - _AROUND)
-            end = _instant(datetime.fromisoformat(max(last for _, last in windows)) + _AROUND)
+    depth = failures.depth()
+    looked = failures.look(limits.FAILURES_LOOKED_AT_MAX)
+    windows = [window for each in looked if (window := _window(each))]
+    start = _instant(min(first for first, _ in windows) - _AROUND) if windows else "T"
+    end = _instant(max(last for _, last in windows) + _AROUND) if windows else "T"
+    ends = []
+    if depth.total > len(looked):
+        ends.append(
+            f"Only {len(looked):,} of about {depth.total:,} could be seen: others may be of another time. Do not drop them all."
+        )
+    if windows and len(looked) > len(windows):
+        ends.append(
+            f"{len(looked) - len(windows):,} of them do not say of which time they are: see `show`, and keep those."
+        )
     return (
         f"What lies in {failures.lane.name} are no messages, but which records of the ledger were not announced. Tell their time"
         f" again, regulars events republish --all --from {start} --to {end} (in a sandbox whose clock was turned: the program's"
-        f" time), and then drop them here."
+        f" time)" + (". " + " ".join(ends) if ends else ", and then drop them here.")
     )
+
+
+def _window(failure: Failure) -> tuple[datetime, datetime] | None:
+    """The time of records that were given up, where it can be read."""
+    try:
+        first, last = map(datetime.fromisoformat, failure.window or ())
+    except ValueError:
+        return None
+    return first, last
 
 
 # --- telling ----------------------------------------------------------------------------------------------------------

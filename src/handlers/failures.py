@@ -129,9 +129,10 @@ class Failures:
         counts = self._attributes(url or self.lane.failures, *(f"ApproximateNumberOfMessages{each}" for each in names))
         return Depth(*(int(counts[f"ApproximateNumberOfMessages{each}"]) for each in names))
 
-    def look(self, limit: int) -> list[Failure]:
-        """Up to `limit` failures, the oldest first; all of them stay."""
-        with self.held(limit) as found:
+    def look(self, among: int) -> list[Failure]:
+        """Up to so many failures, the oldest of them first; all of them stay. SQS gives them in no order, so only who has looked
+        at all of them knows which are the oldest."""
+        with self.held(among) as found:
             return sorted(found, key=lambda each: (each.sent_at, each.id))
 
     @contextlib.contextmanager
@@ -140,7 +141,9 @@ class Failures:
         the context can be seen again."""
         found: dict[str, Failure] = {}
         try:
-            while len(found) < limit and (not named or not found.keys() >= set(named)):
+            for _ in range(limit):
+                if len(found) >= limit or (named and found.keys() >= set(named)):
+                    break
                 batch = self._receive(limit - len(found), hidden=_HIDDEN_S + int(limit * _HIDDEN_A_MESSAGE_S))
                 if not batch:
                     break
@@ -149,9 +152,15 @@ class Failures:
         finally:
             self.let_go(list(found.values()))
 
-    def batches(self, *, before: datetime, size: int = limits.MESSAGES_A_CALL_MAX) -> Generator[list[Failure]]:
-        """Every failure that came before an instant, up to `size` a time, and to nobody else meanwhile. Whoever goes on has dealt
-        with those; at the end, and when it is closed, all others can be seen again."""
+    def sweep(
+        self,
+        deal: Callable[[list[Failure]], None],
+        *,
+        before: datetime,
+        size: int = limits.MESSAGES_A_CALL_MAX,
+    ) -> int:
+        """Has `deal` take every failure that came before an instant, up to `size` a time, and nobody else gets them meanwhile.
+        All others, and those it could not deal with, can be seen again at the end. How many were left because they are newer."""
         left = self.depth().total + limits.FAILURES_LOOKED_AT_MAX
         held: dict[str, Failure] = {}
         try:
@@ -160,9 +169,10 @@ class Failures:
                 held |= {each.id: each for each in batch}
                 # What fails again right after it was moved back is not moved again and again.
                 if taken := [each for each in batch if each.sent_at < before]:
-                    yield taken
+                    deal(taken)
                     for each in taken:
                         del held[each.id]
+            return len(held)
         finally:
             self.let_go(list(held.values()))
 
@@ -198,13 +208,13 @@ class Failures:
         Stops the task when it is closed. Raises `TaskNotThere` where the engine has none, `NotDone` when it ends otherwise.
         """
         assert self.lane.source is not None
-        source = self._arn(self.lane.failures)
+        source, target = self._arn(self.lane.failures), self._arn(self.lane.source)
         limit = {} if rate is None else {"MaxNumberOfMessagesPerSecond": rate}
         try:
+            # Just after the start the newest task that SQS tells of may still be an earlier one, which is over.
+            earlier = self._moves(source)
             # To where is said as well: SQS knows it only of messages that it has moved here itself.
-            handle = self.sqs.start_message_move_task(
-                SourceArn=source, DestinationArn=self._arn(self.lane.source), **limit
-            )["TaskHandle"]
+            handle = self.sqs.start_message_move_task(SourceArn=source, DestinationArn=target, **limit)["TaskHandle"]
         except ClientError as error:
             if error.response["Error"]["Code"] in _NO_TASKS:
                 raise TaskNotThere from error
@@ -212,8 +222,9 @@ class Failures:
         is_over = False
         try:
             for _ in range(int(_TASK_S_MAX / _POLL_S)):
-                tasks = self.sqs.list_message_move_tasks(SourceArn=source, MaxResults=1)["Results"]
-                told = tasks[0] if tasks else {"Status": "RUNNING"}
+                tasks = self._moves(source)
+                is_told = bool(tasks) and _started(tasks) > _started(earlier)
+                told = tasks[0] if is_told else {"Status": "RUNNING"}
                 moved = int(told.get("ApproximateNumberOfMessagesMoved", 0))
                 is_over = told["Status"] not in ("RUNNING", "CANCELLING")
                 if told["Status"] in ("FAILED", "CANCELLED"):
@@ -240,12 +251,24 @@ class Failures:
         )
         return [_failure(message) for message in answer.get("Messages", [])]
 
+    def _moves(self, source: str) -> list[dict[str, Any]]:
+        """The newest task of a queue, if there was one."""
+        tasks: list[dict[str, Any]] = self.sqs.list_message_move_tasks(SourceArn=source, MaxResults=1).get(
+            "Results", []
+        )
+        return tasks
+
     def _arn(self, url: str) -> str:
         return self._attributes(url, "QueueArn")["QueueArn"]
 
     def _attributes(self, url: str, *names: str) -> dict[str, str]:
         found: dict[str, str] = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(names))["Attributes"]
         return found
+
+
+def _started(tasks: Sequence[Mapping[str, Any]]) -> int:
+    # By the clock of SQS, in milliseconds: whoever waits here may have another.
+    return int(tasks[0].get("StartedTimestamp", 0)) if tasks else -1
 
 
 def _failure(message: Mapping[str, Any]) -> Failure:

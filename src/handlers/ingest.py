@@ -48,6 +48,7 @@ class Ingester:
                 read[record.message_id] = queued.queued_from(self.store, record.body)
             except Exception as error:  # poison, or what reads it is broken: either way it is told of below
                 wrong[record.message_id] = error
+        self._expect_the_worst(event, read, wall, until)
         answers = self._booked(list(read.values()), wall, until)
         by_message = dict(zip(read, answers, strict=True))
         wrong |= {
@@ -74,10 +75,14 @@ class Ingester:
         return answer
 
     def _booked(self, waiting: list[Queued], wall: datetime, until: float) -> list[Recorded | Exception]:
-        """What each purchase came to. Where a batch fails in a way that nobody foresaw, each is tried by itself."""
-        program = self.program()
-        assert program is not None, "purchases were submitted, so there is a program"
-        store, now = self.store.until(until), self.now(wall)
+        """What each purchase came to. Where a batch fails in a way that nobody foresaw, each is tried by itself; where the worker
+        cannot even begin, each fails for that, and so with a reason."""
+        try:
+            program, now = self.program(), self.now(wall)
+            assert program is not None, "purchases were submitted, so there is a program"
+        except Exception as error:  # told of with each message
+            return [error] * len(waiting)
+        store = self.store.until(until)
 
         def book(some: list[Queued]) -> list[Recorded | Refusal]:
             return submissions.book(
@@ -94,26 +99,42 @@ class Ingester:
             return list(book(waiting))
         except Exception:  # one of them may be to blame; which one, is found out
             self.logger.exception("a batch failed; its purchases are booked one by one")
-        answers: list[Recorded | Exception] = []
-        for each in waiting:
+        answers: dict[int, Recorded | Exception] = {}
+        for place in sorted(range(len(waiting)), key=lambda place: waiting[place].order):
             try:
-                answers += book([each])
+                (answers[place],) = book([waiting[place]])
             except Exception as error:  # told of with its message
-                answers.append(error)
-        return answers
+                answers[place] = error
+        return [answers[place] for place in range(len(waiting))]
+
+    def _expect_the_worst(
+        self, event: Mapping[str, Any], read: Mapping[str, Queued], wall: datetime, until: float
+    ) -> None:
+        """Notes of each purchase that comes for the last time that it failed: when this attempt is cut off nobody says so any
+        more. What it comes to instead goes before that, and why it fails, if that can be told, replaces it."""
+        cut_off = f"It failed {limits.DELIVERIES_MAX} times: its worker was cut off."
+        for record in SQSEvent(dict(event)).records:
+            each = read.get(record.message_id)
+            if each is None or int(record.attributes.approximate_receive_count) < limits.DELIVERIES_MAX:
+                continue
+            if time.monotonic() >= until or not self._noted(each.submission, each.index, cut_off, wall):
+                # A store that does not answer is not asked fifty times before anything is booked.
+                return
 
     def _give_up(self, purchase: Queued | None, error: Exception, wall: datetime) -> None:
         """Notes with the submission that the message of a purchase is given up, where it can be told whose it is."""
         if purchase is not None:
-            place = (purchase.submission, purchase.index)
+            self._noted(purchase.submission, purchase.index, _told(error), wall)
         elif isinstance(error, NotAPurchase) and error.submission:
-            place = (error.submission, error.index)
-        else:
-            return
+            self._noted(error.submission, error.index, _told(error), wall)
+
+    def _noted(self, submission: str, index: int, failure: str, wall: datetime) -> bool:
         try:
-            submissions.give_up(self.submissions, *place, _told(error), wall=wall)
+            submissions.give_up(self.submissions, submission, index, failure, wall=wall)
         except Exception:  # the queue of failures has it all the same
-            self.logger.exception("a failure could not be noted", extra={"submission": place[0], "index": place[1]})
+            self.logger.exception("a failure could not be noted", extra={"submission": submission, "index": index})
+            return False
+        return True
 
 
 def _told(error: Exception) -> str:

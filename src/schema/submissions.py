@@ -57,7 +57,9 @@ class SubmissionReceipt:
     index: Long = strawberry.field(description="Its place in the input, from 0 on.")
     source: str | None = strawberry.field(description="As it will be recorded; null where it cannot be.")
     external_id: str | None = strawberry.field(description="As it will be recorded; null where it cannot be.")
-    is_accepted: bool = strawberry.field(description="Whether it was queued; ask for the submission to see it applied.")
+    is_accepted: bool = strawberry.field(
+        description="Whether it was handed over; ask for the submission to see it applied."
+    )
     refusal: SubmissionRefusal | None = strawberry.field(description="Why it was not.")
 
 
@@ -65,14 +67,17 @@ class SubmissionReceipt:
 class SubmissionItemStatus(Enum):
     """Statuses of `domain.submissions.Status`."""
 
-    ACCEPTED = strawberry.enum_value("ACCEPTED", description="It is queued.")
+    ACCEPTED = strawberry.enum_value("ACCEPTED", description="It is handed over and not booked yet.")
     APPLIED = strawberry.enum_value("APPLIED", description="It is recorded, and its points are booked.")
     REFUSED = strawberry.enum_value(
-        "REFUSED", description="It will not be recorded by this submission; nothing was booked."
+        "REFUSED",
+        description="It is not recorded, and nothing was booked; the refusal says why. When the same purchase is recorded later, "
+        "by another call or because its message comes twice and the member has enrolled meanwhile, it is applied.",
     )
     FAILED = strawberry.enum_value(
         "FAILED",
-        description="Its message was given up. It waits for somebody to look into it, and can still be applied.",
+        description="Its message was given up and waits for somebody to look into it, or is gone after 25 days; failure says "
+        "which. It can still be applied, also when it is submitted again under another key.",
     )
 
 
@@ -86,7 +91,7 @@ class SubmissionItem:
     status: SubmissionItemStatus
     purchase: Purchase | None = strawberry.field(description="The purchase; null until it is applied.")
     refusal: SubmissionRefusal | None = strawberry.field(description="Why it was refused, if it was.")
-    failure: str | None = strawberry.field(description="Why its message was given up, if it was.")
+    failure: str | None = strawberry.field(description="Why its message was given up, or that it is gone.")
 
 
 @strawberry.type(description="A purchase of a submission and its place in the list.")
@@ -113,10 +118,10 @@ class SubmissionTally:
     """Counts by status."""
 
     received: Long = strawberry.field(description="Purchases in the submission.")
-    accepted: Long = strawberry.field(description="Purchases that are queued still.")
+    accepted: Long = strawberry.field(description="Purchases that are handed over and not booked yet.")
     applied: Long
     refused: Long = strawberry.field(description="Refused at once or later.")
-    failed: Long = strawberry.field(description="Purchases whose messages were given up.")
+    failed: Long = strawberry.field(description="Purchases whose messages were given up or are gone.")
 
 
 @strawberry.type(
@@ -136,7 +141,8 @@ class Submission(Node):
     def tally(self, info: Info) -> SubmissionTally:
         """Counted only when it is asked for."""
         context = info.context
-        counts = submissions.tally(context.inbox.submissions, context.store, self.kept)
+        inbox = context.inbox
+        counts = submissions.tally(inbox.submissions, context.store, self.kept, wall=inbox.wall)
         return SubmissionTally(
             received=Long(len(self.kept.items)),
             accepted=Long(counts[Status.ACCEPTED]),
@@ -152,7 +158,8 @@ class Submission(Node):
         position = pages.position(context, scope, after)
         begin = 0 if position is None else int(position) + 1
         end = min(begin + min(first, limits.SUBMISSION_PAGE_MAX), len(self.kept.items))
-        found = submissions.standing(context.inbox.submissions, context.store, self.kept, range(begin, end))
+        inbox, places = context.inbox, range(begin, end)
+        found = submissions.standing(inbox.submissions, context.store, self.kept, places, wall=inbox.wall)
         edges = [
             SubmissionItemEdge(cursor=context.cursors.seal(scope, str(each.index)), node=_item_of(context, each))
             for each in found
@@ -241,6 +248,7 @@ class PurchasesSubmitErrorCode(Enum):
     NO_PURCHASES = "NO_PURCHASES"
     SUBMISSION_TOO_LARGE = "SUBMISSION_TOO_LARGE"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
+    SUBMITTED_TOO_LONG_AGO = "SUBMITTED_TOO_LONG_AGO"
 
 
 @strawberry.type(description="Why nothing was submitted.")
@@ -338,7 +346,8 @@ class SubmissionMutations:
     purchases_submit: PurchasesSubmitPayload = strawberry.field(
         resolver=purchases_submit,
         description="Takes up to 500 purchases at once and records them soon: what is wrong with one by itself is said in its "
-        "own receipt, the others are queued, and come to what `purchaseRecord` would come to. Needs purchases of a till, or a "
-        "manager.",
+        "own receipt, the others are queued, and each comes to what `purchaseRecord` would come to when its turn comes. Those "
+        "that a worker takes together are booked in their order here; between batches the order is the queue's, which promises "
+        "none. Needs purchases of a till, or a manager.",
         extensions=[Permitted(Permission.PURCHASES_RECORD)],
     )

@@ -1,11 +1,12 @@
 """Campaigns on the table: what they are, how far their runs are, and the chunks of their members.
 
-What workers write stands in the partitions of its run and shard, so that no campaign, however large, is written through one
-partition; a budget is one item that they all take from, once a chunk.
+Chunks stand in the partitions of their shards, so that no campaign, however large, is written through one. How far the shards
+are, and the budget that all workers take from, stand in one of the run: a few units a chunk.
 """
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from pynamodb.exceptions import VerboseClientError
 
 from domain import limits
 from domain.campaigns import Budget, Campaign
-from domain.campaigns.store import CampaignKnown, Chunk, Decision, Done, Run, RunKind, Shard, TooManyAtWork
+from domain.campaigns.store import Chunk, Decision, Done, KeyTaken, KeyUse, Run, RunKind, Shard, TooManyAtWork
 from domain.refusals import OutcomeUnknown
 from domain.store import Contended
 from storage import items, keys
@@ -51,19 +52,23 @@ class CampaignTable:
     # --- campaigns -----------------------------------------------------------------------------------------------------
 
     def create(self, campaign: Campaign) -> None:
-        used = _used(campaign.steps[0].key, campaign.id)
-        puts = [{"Item": used, **_IF_NEW}, {"Item": items.campaign_item(campaign), **_IF_NEW}]
+        first = campaign.steps[0]
+        use = KeyUse(first.key, campaign.id, first.action, first.asked)
+        puts = [{"Item": items.key_use_item(use), **_IF_NEW}, {"Item": items.campaign_item(campaign), **_IF_NEW}]
         try:
             self._transact(puts)
         except Contended as lost:
-            found = self.used_for(campaign.steps[0].key)
-            if found is None:
+            taken = self.used(use.key)
+            if taken is None:
                 raise OutcomeUnknown("Whether the campaign was made is unknown. Retry with the same key.") from lost
-            raise CampaignKnown(found) from lost
+            raise KeyTaken(taken) from lost
 
-    def used_for(self, key: bytes) -> Campaign | None:
-        known = self._get(keys.campaign_key(key), keys.CLAIM)
-        return self.find(items.KeyRow.from_raw_data(known).campaign) if known else None
+    def used(self, key: bytes) -> KeyUse | None:
+        found = self._get(keys.campaign_key(key), keys.CLAIM)
+        return items.key_use_from(found) if found else None
+
+    def refuse(self, use: KeyUse) -> None:
+        self._put({"Item": items.key_use_item(use), **_IF_NEW})
 
     def find(self, campaign_id: str) -> Campaign | None:
         found = self._get(keys.CAMPAIGNS, keys.campaign(campaign_id))
@@ -74,15 +79,16 @@ class CampaignTable:
         found = self._query(keys.CAMPAIGNS, keys.CAMPAIGN_FIRST, last, limit=limit + 1, strong=False, descending=True)
         return [items.campaign_from(item) for item in found if item["SK"]["S"] != last][:limit]
 
-    def save(self, campaign: Campaign, *, key: bytes | None = None) -> Campaign:
+    def save(self, campaign: Campaign, *, use: KeyUse | None = None) -> Campaign:
         saved = replace(campaign, version=campaign.version + 1)
         puts = [{"Item": items.campaign_item(saved), **_if_version(campaign.version)}]
-        if key is not None:
-            puts.append({"Item": _used(key, campaign.id), **_IF_NEW})
+        if use is not None:
+            puts.append({"Item": items.key_use_item(use), **_IF_NEW})
         listed, version = self._listed()
         wanted = [each for each in listed if each != campaign.id] + [campaign.id] * campaign.is_at_work
         if sorted(wanted) != sorted(listed):
-            if len(wanted) > max(limits.CAMPAIGNS_AT_WORK_MAX, len(listed) - 1):
+            # What is cancelled ends, however much is at work: it is settled in minutes, and off the list.
+            if len(wanted) > max(limits.CAMPAIGNS_AT_WORK_MAX, len(listed) - 1) and not campaign.is_unsettled:
                 raise TooManyAtWork
             row = items.WorkRow(keys.CAMPAIGNS, keys.CAMPAIGNS_AT_WORK, version=version + 1)
             row.campaigns = " ".join(wanted) or None
@@ -106,9 +112,16 @@ class CampaignTable:
     # --- members -------------------------------------------------------------------------------------------------------
 
     def members(self, shard: int, *, list_id: str | None = None, after: str = "") -> Iterator[str]:
-        if list_id is None:
-            return DueRows(self._connection, self._table, shards=self.shards).accounts((None, shard), after=after)
-        return ListTable(self._connection, self._table, shards=self.shards).members(list_id, shard, after=after)
+        # Generators ask for their pages when these are needed: there, and not here, the store may not answer.
+        with _answering():
+            if list_id is None:
+                yield from DueRows(self._connection, self._table, shards=self.shards).accounts(
+                    (None, shard), after=after
+                )
+            else:
+                yield from ListTable(self._connection, self._table, shards=self.shards).members(
+                    list_id, shard, after=after
+                )
 
     # --- runs ----------------------------------------------------------------------------------------------------------
 
@@ -255,15 +268,22 @@ class CampaignTable:
         return self._send(operation, {"TableName": self._table, **request})
 
     def _send(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        try:
+        with _answering():
             result: dict[str, Any] = self._connection.dispatch(operation, request)
-        except (HTTPClientError, NoConnection) as error:
-            raise OutcomeUnknown("The store did not answer. Retry with the same key.") from error
-        except VerboseClientError as error:
-            if _response(error)["Error"]["Code"] in _BUSY:
-                raise OutcomeUnknown("The store is too busy. Retry with the same key.") from error
-            raise
         return result
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """What is asked inside refuses `OutcomeUnknown` when the store does not answer."""
+    try:
+        yield
+    except (HTTPClientError, NoConnection) as error:
+        raise OutcomeUnknown("The store did not answer. Retry with the same key.") from error
+    except VerboseClientError as error:
+        if _response(error)["Error"]["Code"] in _BUSY:
+            raise OutcomeUnknown("The store is too busy. Retry with the same key.") from error
+        raise
 
 
 _RETRYABLE = frozenset(
@@ -274,10 +294,6 @@ _RETRYABLE = frozenset(
 def _response(error: VerboseClientError) -> dict[str, Any]:
     assert isinstance(error.__cause__, ClientError)
     return dict(error.__cause__.response)
-
-
-def _used(key: bytes, campaign_id: str) -> Item:
-    return items.KeyRow(keys.campaign_key(key), keys.CLAIM, campaign=campaign_id).serialize()
 
 
 def _if_version(version: int) -> dict[str, Any]:

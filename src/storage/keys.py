@@ -22,7 +22,7 @@
 | how far a job is                 | `JOB#<id>`              | `JOB`                 | GetItem                               |
 | a campaign; all, the newest first | `CMP`                   | `C#<id>`              | GetItem; Query, descending            |
 | the campaigns at work            | `CMP`                   | `WORK`                | GetItem                               |
-| the campaign a key was used for   | `CMPK#<hash of the key>` | `K`                   | GetItem                               |
+| what a campaign's key was used for | `CMPK#<hash of the key>` | `K`                   | GetItem                               |
 | how far a run is                 | `CMP#<id>#<run>`        | `S#<shard>`           | Query; GetItem of a shard             |
 | what is left of its budget       | `CMP#<id>#<run>`        | `B`                   | GetItem                               |
 | members whose turn comes together | `CMP#<id>#<run>#<shard>` | `A#<chunk>`          | GetItem; Query, descending, 1          |
@@ -182,6 +182,11 @@ def campaign_id(sort_key: str) -> str:
 def campaign_key(digest: bytes) -> str:
     """Partition of the campaign that a caller's key was used for."""
     return f"CMPK#{digest.hex()}"
+
+
+def campaign_digest(partition: str) -> bytes:
+    """The hash in the partition of a caller's key."""
+    return bytes.fromhex(partition.partition("#")[2])
 
 
 def run(campaign_id: str, run: str) -> str:

@@ -308,7 +308,11 @@ class MemorySubmissions:
         return submission_id in self._sent
 
     def note(self, submission_id: str, note: SubmissionNote, *, at: datetime) -> None:
-        self._notes.setdefault((submission_id, note.index, note.refusal is None), note)
+        place = (submission_id, note.index, note.refusal is None)
+        if note.refusal is None:
+            self._notes[place] = note
+        else:
+            self._notes.setdefault(place, note)
 
     def notes(self, submission_id: str) -> Sequence[SubmissionNote]:
         return [

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from domain import limits
 from domain.campaigns import Budget, Campaign
-from domain.campaigns.store import CampaignKnown, Chunk, Decision, Done, Run, Shard, TooManyAtWork
+from domain.campaigns.store import Chunk, Decision, Done, KeyTaken, KeyUse, Run, Shard, TooManyAtWork
 from domain.store import Contended
 from storage import keys
 from storage.memory import Memory, MemoryAgenda
@@ -21,7 +21,7 @@ class MemoryCampaigns:
         self._lists = lists or MemoryLists(shards=shards)
         self._lock = threading.RLock()
         self._campaigns: dict[str, Campaign] = {}
-        self._made: dict[bytes, str] = {}
+        self._used: dict[bytes, KeyUse] = {}
         self._at_work: list[str] = []
         self._chunks: dict[tuple[Run, int], list[Chunk]] = {}
         self._decisions: dict[tuple[Run, int, int], Decision] = {}
@@ -31,16 +31,21 @@ class MemoryCampaigns:
         self.shards = shards
 
     def create(self, campaign: Campaign) -> None:
+        first = campaign.steps[0]
         with self._lock:
-            key = campaign.steps[0].key
-            known = self.used_for(key)
-            if known is not None:
-                raise CampaignKnown(known)
-            self._made[key] = campaign.id
+            if first.key in self._used:
+                raise KeyTaken(self._used[first.key])
+            self._used[first.key] = KeyUse(first.key, campaign.id, first.action, first.asked)
             self._campaigns[campaign.id] = campaign
 
-    def used_for(self, key: bytes) -> Campaign | None:
-        return self._campaigns[self._made[key]] if key in self._made else None
+    def used(self, key: bytes) -> KeyUse | None:
+        return self._used.get(key)
+
+    def refuse(self, use: KeyUse) -> None:
+        with self._lock:
+            if use.key in self._used:
+                raise Contended
+            self._used[use.key] = use
 
     def find(self, campaign_id: str) -> Campaign | None:
         return self._campaigns.get(campaign_id)
@@ -49,21 +54,21 @@ class MemoryCampaigns:
         found = sorted(self._campaigns.items(), reverse=True)
         return [campaign for campaign_id, campaign in found if before is None or campaign_id < before][:limit]
 
-    def save(self, campaign: Campaign, *, key: bytes | None = None) -> Campaign:
+    def save(self, campaign: Campaign, *, use: KeyUse | None = None) -> Campaign:
         with self._lock:
-            if key is not None and key in self._made:
+            if use is not None and use.key in self._used:
                 raise Contended
             if self._campaigns[campaign.id].version != campaign.version:
                 raise Contended
             saved = replace(campaign, version=campaign.version + 1)
             rest = [each for each in self._at_work if each != campaign.id]
             wanted = [*rest, campaign.id] if campaign.is_at_work else rest
-            if len(wanted) > max(limits.CAMPAIGNS_AT_WORK_MAX, len(self._at_work)):
+            if len(wanted) > max(limits.CAMPAIGNS_AT_WORK_MAX, len(self._at_work)) and not campaign.is_unsettled:
                 raise TooManyAtWork
             self._at_work = wanted
             self._campaigns[campaign.id] = saved
-            if key is not None:
-                self._made[key] = campaign.id
+            if use is not None:
+                self._used[use.key] = use
             return saved
 
     def at_work(self) -> Sequence[str]:

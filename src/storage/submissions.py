@@ -41,7 +41,11 @@ class SubmissionTable:
         return self._get(submission_id, keys.SENT) is not None
 
     def note(self, submission_id: str, note: Note, *, at: datetime) -> None:
-        self._put_if_new(items.submission_note_item(submission_id, note, at=at))
+        item = items.submission_note_item(submission_id, note, at=at)
+        if note.refusal is None:
+            self._call("PutItem", {"Item": item})
+        else:
+            self._put_if_new(item)
 
     def notes(self, submission_id: str) -> Sequence[Note]:
         request = {

@@ -127,8 +127,14 @@ class Desk:
             "now": self.now,
             **more,
         }
-        if action is Action.LAUNCH:
-            changed = lifecycle.launch(self.campaigns, self.program, **call)
+        if key is None:
+            # Whoever was told no asks with another key.
+            while (
+                use := self.campaigns.used(lifecycle._digest(call["actor"], call["idempotency_key"]))
+            ) and use.refusal:
+                call["idempotency_key"] += " again"
+        if action in (Action.LAUNCH, Action.RESUME):
+            changed: Changed = getattr(lifecycle, action.value.lower())(self.campaigns, self.program, **call)
         else:
             changed = getattr(lifecycle, action.value.lower())(self.campaigns, **call)
         if changed.run is not None:
@@ -160,9 +166,13 @@ class Desk:
         return self.find(campaign)
 
     def reverted(self, campaign: Campaign) -> Campaign:
-        """The campaign after its reversal."""
+        """The campaign after everything was taken back; where it was cancelled, it is settled first."""
         self.do(Action.REVERT, campaign)
-        self.work()
+        for _ in range(4):
+            self.work()
+            if self.find(campaign).status is Status.REVERTED:
+                break
+            self.look_after()
         assert self.find(campaign).status is Status.REVERTED
         return self.find(campaign)
 
@@ -176,7 +186,9 @@ class Desk:
             taken += 1
             assert taken < 10_000, "the queue never ends"
 
-    def look_after(self, *, is_idle: bool | None = None) -> list[Turn]:
+    def look_after(self, *, is_idle: bool | None = None, minutes: float = 1) -> list[Turn]:
+        """The next look, a minute later."""
+        self.passes(minutes=minutes)
         return work.look_after(self.tools, is_idle=lambda: not self.queue if is_idle is None else is_idle)
 
     def passes(self, **time: float) -> None:
@@ -229,7 +241,8 @@ class Desk:
         return (
             contents(self.store),
             dict(kept._campaigns),
-            dict(kept._made),
+            # What was refused is known by its key, and nothing else is.
+            {key: use for key, use in kept._used.items() if use.refusal is None},
             list(kept._at_work),
             {place: list(chunks) for place, chunks in kept._chunks.items()},
             dict(kept._decisions),

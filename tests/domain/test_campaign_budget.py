@@ -1,6 +1,7 @@
 """The budget of a campaign: never exceeded, whoever works at once, and used up as far as it goes."""
 
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -146,18 +147,20 @@ def test_a_bound_on_members_stays_where_points_are_bounded_too() -> None:
     desk.audit(bonus_run(campaign))
 
 
-def test_what_was_approved_has_no_other_bound_than_its_own() -> None:
+def test_what_was_approved_gives_no_more_than_was_approved_however_many_join() -> None:
+    """Who approved it had seen what its preview found."""
     desk = Desk.of(*names_of(0, 4), program=program(campaigns={"points_unapproved_max": 39}))
     campaign = desk.previewed(10)
     desk.do(Action.APPROVE, campaign)
     campaign = desk.do(Action.LAUNCH, campaign).campaign
-    assert not campaign.given
+    assert campaign.given == Budget(points=40)
 
     desk.join(*names_of(1, 3))
     desk.work()
 
-    assert sum(desk.given(campaign).values()) == 70
-    assert desk.campaigns.budget(bonus_run(campaign)) is None
+    assert sum(desk.given(campaign).values()) == 40
+    assert Counter(desk.results(campaign).values()) == {Outcome.APPLIED: 4, Outcome.BUDGET: 3}
+    assert desk.campaigns.budget(bonus_run(campaign)) == Budget(points=0)
 
 
 @pytest.mark.parametrize("budget", [Budget(points=335), Budget(members=33), Budget(points=400, members=33)])

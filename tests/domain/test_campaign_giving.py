@@ -93,17 +93,28 @@ def test_the_days_of_a_bonus_are_counted_from_when_it_is_given() -> None:
     desk.audit(bonus_run(campaign))
 
 
-def test_a_bonus_whose_day_is_over_when_it_is_given_expires_visibly() -> None:
-    """It was paused too long: who gets it sees that it came, and went."""
+def test_who_comes_when_the_day_of_the_points_is_over_gets_none() -> None:
+    """Points that nobody can spend are no bonus, and take nothing from the budget."""
+    desk = Desk.of("ada")
+    campaign = desk.launched(50, validity=Validity(until=TODAY + 1), budget=Budget(points=100))
+
+    desk.passes(days=2)
+    desk.work()
+
+    assert desk.given(campaign) == {}
+    assert desk.results(campaign) == {"ada": Outcome.LATE}
+    assert desk.campaigns.budget(bonus_run(campaign)) is None
+    desk.audit(bonus_run(campaign))
+
+
+def test_on_the_last_day_of_the_points_they_are_still_given() -> None:
     desk = Desk.of("ada")
     campaign = desk.launched(50, validity=Validity(until=TODAY + 1))
 
-    desk.passes(days=4)
+    desk.passes(days=1)
     desk.work()
 
-    assert desk.balance("ada") == 0
-    assert [entry.kind for entry in head_of(desk.store, "ADA").entries] == [EntryKind.CAMPAIGN_BONUS, EntryKind.EXPIRY]
-    desk.audit(bonus_run(campaign))
+    assert desk.given(campaign) == {"ada": 50}
 
 
 @pytest.mark.parametrize(
@@ -424,11 +435,15 @@ def test_an_account_that_cannot_be_read_fails_and_holds_up_nobody() -> None:
     desk.work(desk.shards)
     broken = Failing(desk.store, "home", ValueError("unreadable"), which=of_account(names[0]))
 
-    work.take(replace(desk.tools, store=broken), desk.queue.pop())  # type: ignore[arg-type]
+    turn = desk.queue.pop()
+    with pytest.raises(NotDone):
+        work.take(replace(desk.tools, store=broken), turn)  # type: ignore[arg-type]
+    assert desk.given(campaign) == {}, "what was wrong for a moment costs nobody a bonus: it comes again"
+    work.take(replace(desk.tools, store=broken, is_last=True), turn)  # type: ignore[arg-type]
 
     assert desk.results(campaign)[names[0]] is Outcome.FAILED
     assert len(desk.given(campaign)) == 2
-    assert [account for account, _ in desk.told] == [names[0].upper()]
+    assert [account for account, _ in desk.told] == [names[0].upper()] * 2
     desk.audit(bonus_run(campaign))
 
 

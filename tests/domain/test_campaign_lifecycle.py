@@ -1,5 +1,6 @@
 """What is done with a campaign: who may do it when, what follows, and that doing it again changes nothing."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -37,7 +38,7 @@ from domain.campaigns.lifecycle import (
     CampaignState,
     PreviewMissing,
 )
-from domain.campaigns.store import Outcome, Run, RunKind
+from domain.campaigns.store import KeyUse, Outcome, Run, RunKind
 from domain.entries import EntryKind
 from domain.lists import ListNotFound
 from domain.refusals import IdempotencyKeyReused, InvalidText, InvalidTime, OutcomeUnknown, Refusal
@@ -419,6 +420,43 @@ def test_a_key_does_not_do_another_thing(other: Action) -> None:
         desk.do(other, campaign, key="create")
 
 
+def test_told_no_a_key_never_does_it() -> None:
+    """A retry that comes late, when somebody has approved it meanwhile, launches nothing by itself."""
+    desk = modest(100)
+    campaign = desk.previewed(100, budget=Budget(points=1_000))
+    with desk.refuses(ApprovalMissing, "input", "id") as first:
+        desk.do(Action.LAUNCH, campaign, key="go")
+    desk.do(Action.APPROVE, campaign)
+
+    with desk.refuses(ApprovalMissing, "input", "id") as again:
+        desk.do(Action.LAUNCH, campaign, key="go")
+
+    assert (first.value.replayed, again.value.replayed) == (False, True)
+    assert again.value == first.value
+    with desk.refuses(IdempotencyKeyReused, "input", "idempotencyKey"):
+        desk.do(Action.CANCEL, campaign, key="go")
+    assert not desk.do(Action.LAUNCH, campaign, key="go now").replayed
+
+
+def test_what_is_wrong_with_the_input_is_not_held_against_its_key() -> None:
+    desk = Desk.of("ada")
+    campaign = desk.previewed()
+    with desk.refuses(InvalidTime, "input", "at"):
+        desk.do(Action.LAUNCH, campaign, key="go", at=desk.now)
+
+    assert not desk.do(Action.LAUNCH, campaign, key="go").replayed
+
+
+def test_what_was_paused_until_its_points_would_be_over_is_not_resumed() -> None:
+    desk = Desk.of("ada")
+    campaign = desk.launched(validity=Validity(until=TODAY + 1))
+    desk.do(Action.PAUSE, campaign)
+    desk.passes(days=2)
+
+    with desk.refuses(InvalidTime, "input", "id"):
+        desk.do(Action.RESUME, campaign)
+
+
 def test_a_key_does_nothing_with_another_campaign() -> None:
     desk = Desk.of("ada")
     one, other = desk.previewed(key="one"), desk.previewed(key="other")
@@ -499,7 +537,7 @@ def test_who_loses_every_time_is_told_that_nobody_knows() -> None:
         def __getattr__(self, name: str) -> Any:
             return getattr(desk.campaigns, name)
 
-        def save(self, campaign: Campaign, *, key: bytes | None = None) -> Campaign:
+        def save(self, campaign: Campaign, *, use: KeyUse | None = None) -> Campaign:
             raise Contended
 
     with desk.refuses(OutcomeUnknown):
@@ -660,7 +698,7 @@ def test_above_it_somebody_else_has_to_approve(points: int, budget: Budget, most
     assert desk.find(campaign).approved_by == BOSS.id
     assert not lifecycle.needs_approval(desk.find(campaign), desk.program)
     assert desk.find(campaign).status is Status.COMPLETED
-    assert desk.find(campaign).given == budget
+    assert desk.find(campaign).given == (budget if budget.points else replace(budget, points=2 * points))
 
 
 def test_a_budget_below_it_needs_nobody_however_many_there_are() -> None:
@@ -694,16 +732,15 @@ def test_it_launches_at_its_time_and_not_before(late: timedelta) -> None:
 
     desk.now += late - MILLISECOND
     with desk.unchanged():
-        assert desk.look_after() == []
+        assert desk.look_after(minutes=0) == []
     desk.now += MILLISECOND
-    handed = desk.look_after(is_idle=False)
+    handed = desk.look_after(is_idle=False, minutes=0)
 
     assert [(turn.run, turn.shard) for turn in handed] == [(bonus_run(campaign), shard) for shard in range(desk.shards)]
     launched = desk.find(campaign)
     assert launched.launched_at == desk.now
-    desk.passes(minutes=1)
-    desk.look_after(is_idle=False)
-    assert desk.find(campaign) == launched
+    assert desk.look_after(is_idle=False) == []
+    assert desk.find(campaign).launched_at == launched.launched_at
     desk.work()
     assert desk.given(campaign) == {"ada": 100}
 
@@ -730,7 +767,7 @@ def test_two_who_look_after_it_at_once_launch_it_once() -> None:
     handed = work.look_after(replace(desk.tools, campaigns=meanwhile), is_idle=lambda: True)  # type: ignore[arg-type]
 
     assert handed == []
-    assert desk.find(campaign).version == campaign.version + 1
+    assert [turn.run for turn in desk.queue] == [bonus_run(campaign)] * desk.shards
     desk.work()
     assert desk.find(campaign).status is Status.COMPLETED
 
@@ -830,7 +867,50 @@ def test_what_is_cancelled_gives_nothing_more_and_keeps_what_it_gave(monkeypatch
 
     assert (desk.find(campaign).status, desk.find(campaign).ended_at) == (Status.CANCELLED, desk.now)
     assert desk.given(campaign) == given
+    assert desk.campaigns.at_work() == [campaign.id], "what it gave is to be written down"
+
+
+def test_a_campaign_that_was_cancelled_in_the_middle_of_a_chunk_tells_exactly_what_it_gave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "CHUNK_LOOK_MEMBERS", 1)
+    names = names_of(0, 6)
+    desk = Desk.of(*names)
+    campaign = desk.launched(10, budget=Budget(points=1_000))
+    desk.work(desk.shards)
+
+    class CancelledAtTheThird:
+        """A store, as a worker sees it in whose middle somebody cancels."""
+
+        appended = 0
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "append":
+                self.appended += 1
+                if self.appended == 3:
+                    desk.do(Action.CANCEL, campaign)
+            return getattr(desk.store, name)
+
+    store = CancelledAtTheThird()
+    for turn in list(desk.queue):
+        work.take(replace(desk.tools, store=store), turn)  # type: ignore[arg-type]
+    desk.queue.clear()
+    given = desk.given(campaign)
+    assert 0 < len(given) < len(names)
+
+    for _ in range(4):
+        desk.look_after()
+        desk.work()
+
+    assert desk.find(campaign).settled_at is not None
+    assert desk.given(campaign) == given
+    assert Counter(desk.results(campaign).values()) == {
+        Outcome.APPLIED: len(given),
+        Outcome.STOPPED: len(names) - len(given),
+    }
+    assert desk.campaigns.budget(bonus_run(campaign)) == Budget(points=1_000 - 10 * len(given))
     assert desk.campaigns.at_work() == []
+    desk.audit(bonus_run(campaign))
 
 
 def test_a_cancelled_draft_is_looked_at_no_more() -> None:
@@ -878,6 +958,8 @@ def test_a_silent_run_is_handed_out_again_and_one_at_work_is_not() -> None:
     desk.work(1)
     desk.queue.clear()
 
+    assert desk.look_after(is_idle=True) == [], "it has moved"
+    assert desk.look_after(is_idle=True, minutes=0.9) == [], "a queue counts roughly"
     assert desk.look_after(is_idle=False) == []
     handed = desk.look_after(is_idle=True)
 
@@ -886,14 +968,17 @@ def test_a_silent_run_is_handed_out_again_and_one_at_work_is_not() -> None:
     desk.audit(bonus_run(campaign))
 
 
-def test_a_run_that_nobody_has_begun_does_not_wait_for_the_turns_of_others() -> None:
+def test_behind_the_turns_of_others_a_run_is_handed_out_again_now_and_then() -> None:
+    """Turns that wait in a queue do not multiply, and turns that are lost are not lost for ever."""
     desk = Desk.of("ada")
     campaign = desk.launched()
     desk.queue.clear()
 
-    desk.look_after(is_idle=False)
+    silent = limits.CAMPAIGN_SILENCE_MAX // timedelta(minutes=1)
+    handed = [bool(desk.look_after(is_idle=False)) for _ in range(2 * silent)]
     desk.work()
 
+    assert [minute for minute, was in enumerate(handed, start=1) if was] == [silent, 2 * silent]
     desk.audit(bonus_run(campaign))
 
 
@@ -925,29 +1010,36 @@ def test_after_a_cancellation_taking_back_waits_until_no_worker_can_live(monkeyp
     changed = desk.do(Action.REVERT, campaign)
     desk.work()
 
-    assert changed.campaign.reverts_at == desk.now - timedelta(minutes=1) + limits.CAMPAIGN_WORKER_MAX
+    assert changed.run is None
     assert (desk.find(campaign).status, desk.balance(first)) == (Status.REVERTING, 100)
-    desk.now = changed.campaign.reverts_at - MILLISECOND
-    assert desk.look_after(is_idle=True) == []
+    stopped_at = changed.campaign.stopped_at
+    assert stopped_at is not None
+    desk.now = stopped_at + limits.CAMPAIGN_WORKER_MAX - MILLISECOND
+    assert desk.look_after(is_idle=True, minutes=0) == []
     desk.now += MILLISECOND
-    desk.look_after(is_idle=True)
+    assert {turn.run for turn in desk.look_after(is_idle=False, minutes=0)} == {bonus_run(campaign)}
+    desk.work()
+    settled = desk.find(campaign)
+    assert (settled.settled_at, settled.status, desk.balance(first)) == (desk.now, Status.REVERTING, 100)
+    assert desk.results(settled) == {first: Outcome.APPLIED, second: Outcome.STOPPED}
+    assert {turn.run for turn in desk.look_after(is_idle=False)} == {reversal_run(campaign)}
     desk.work()
     assert (desk.find(campaign).status, desk.balance(first)) == (Status.REVERTED, 0)
     assert desk.entries(campaign, EntryKind.CAMPAIGN_REVERSAL).keys() == {first}
     assert desk.outcomes(reversal_run(campaign)) == {first: Outcome.APPLIED, second: Outcome.NO_BONUS}
 
 
-def test_long_after_a_cancellation_and_after_completion_it_begins_at_once() -> None:
+def test_after_completion_and_when_a_cancellation_is_settled_it_begins_at_once() -> None:
     desk = Desk.of("ada")
     campaign = desk.completed(10)
-    assert desk.do(Action.REVERT, campaign).campaign.reverts_at == desk.now
+    assert desk.do(Action.REVERT, campaign).run == reversal_run(campaign)
 
-    other = cancelled(Desk.of("bob"))
-    assert other.stopped_at == START
     late = Desk.of("bob")
     gone = cancelled(late)
-    late.passes(minutes=30)
-    assert late.do(Action.REVERT, gone).campaign.reverts_at == late.now
+    late.look_after(minutes=3)
+    late.work()
+    assert late.find(gone).settled_at == late.now
+    assert late.do(Action.REVERT, gone).run == reversal_run(gone)
 
 
 def test_a_reversal_is_handed_out_again_when_it_is_silent() -> None:

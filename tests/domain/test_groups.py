@@ -558,13 +558,113 @@ def test_what_was_claimed_before_the_store_stopped_answering_is_booked_if_it_can
 
 
 def test_what_there_is_no_time_for_is_not_begun(store: Memory) -> None:
-    looks = iter([True, False, False])
     batch = [receipt("1"), receipt("2", "bob")]
 
-    answers = purchases.record_each(store, PROGRAM, batch, now=NOW, has_time=lambda: next(looks))
+    answers = purchases.record_each(store, PROGRAM, batch, now=NOW, has_time=lambda: len(store._logs["ADA"]) < 2)
 
     assert [type(each) for each in answers] == [Recorded, OutcomeUnknown]
     assert Key("till", "2") not in store._claims
+
+
+class Watched(Memory):
+    """Counts what it is asked; where it `is_dead` it answers nobody who looks for a member."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = self.heads = 0
+        self.is_dead = self.is_headless = False
+
+    def find_account(self, lookup: Lookup, *, strong: bool = False) -> str | None:
+        self.looks += 1
+        if self.is_dead:
+            raise OutcomeUnknown("The store did not answer.")
+        return super().find_account(lookup, strong=strong)
+
+    def head(self, account: str, *, strong: bool = False) -> Record | None:
+        self.heads += 1
+        if self.is_headless:
+            raise OutcomeUnknown("The store did not answer.")
+        return super().head(account, strong=strong)
+
+
+@pytest.fixture
+def watched() -> Watched:
+    made = Watched()
+    for name in ("ada", "bob", "cyd"):
+        enroll(made, name, NOW)
+    made.looks = made.heads = 0
+    return made
+
+
+def test_without_time_nobody_is_looked_for(watched: Watched) -> None:
+    batch = [receipt(str(n)) for n in range(50)]
+
+    answers = purchases.record_each(watched, PROGRAM, batch, now=NOW, has_time=lambda: False)
+
+    assert {type(each) for each in answers} == {OutcomeUnknown}
+    assert (watched.looks, watched.heads) == (0, 0)
+
+
+def test_members_are_looked_for_as_long_as_there_is_time(watched: Watched) -> None:
+    batch = [receipt(str(n)) for n in range(50)]
+
+    answers = purchases.record_each(watched, PROGRAM, batch, now=NOW, has_time=lambda: watched.looks < 3)
+
+    assert {type(each) for each in answers} == {OutcomeUnknown}
+    assert watched.looks == 3
+    assert not [key for key in watched._claims if key.source == "till"]
+
+
+def test_a_store_that_finds_nobody_for_want_of_an_answer_is_asked_once_for_a_batch(watched: Watched) -> None:
+    # The third is another input under a key of before, so that it is looked for apart.
+    batch = [
+        *(receipt(str(n)) for n in range(20)),
+        receipt("1", amount=7),
+        *(receipt(f"b{n}", "bob") for n in range(20)),
+    ]
+    watched.is_dead = True
+
+    answers = purchases.record_each(watched, PROGRAM, batch, now=NOW)
+
+    assert {type(each) for each in answers} == {OutcomeUnknown}
+    assert watched.looks == 1
+
+
+def test_a_store_that_gives_no_account_is_asked_once_for_all_accounts(watched: Watched) -> None:
+    watched.is_headless = True
+
+    answers = purchases.record_each(watched, PROGRAM, [receipt(n, n) for n in ("ada", "bob", "cyd")], now=NOW)
+
+    assert [type(each) for each in answers] == [OutcomeUnknown] * 3
+    assert watched.heads == 1
+
+
+def test_those_that_were_found_before_the_store_stopped_answering_are_booked(watched: Watched) -> None:
+    find = watched.find_account
+
+    def dies_at_bob(lookup: Lookup, *, strong: bool = False) -> str | None:
+        watched.is_dead = lookup.value == "bob"
+        return find(lookup, strong=strong)
+
+    watched.find_account = dies_at_bob  # type: ignore[method-assign]
+    batch = [receipt("1"), receipt("2", "bob"), receipt("3")]
+
+    answers = purchases.record_each(watched, PROGRAM, batch, now=NOW)
+
+    assert [type(each) for each in answers] == [Recorded, OutcomeUnknown, OutcomeUnknown]
+
+
+def test_when_the_time_ends_no_more_keys_are_claimed_and_those_that_are_get_booked(store: Memory) -> None:
+    def has_time() -> bool:
+        return Key("till", "3") not in store._claims
+
+    batch = [receipt(str(n), occurred_at=NOW) for n in range(1, 8)]
+    answers = purchases.record_each(store, PROGRAM, batch, now=NOW, has_time=has_time)
+
+    assert [type(each) for each in answers] == [Recorded] * 3 + [OutcomeUnknown] * 4
+    assert {key.value for key in store._claims if key.source == "till"} == {"1", "2", "3"}
+    assert points(purchases.record_each(store, PROGRAM, batch, now=NOW)) == [10] * 7
+    assert all_of(store, *"1234567")
 
 
 # --- any operation ------------------------------------------------------------------------------------------------------

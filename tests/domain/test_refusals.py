@@ -32,7 +32,7 @@ def test_the_name_of_a_refusal_is_its_public_code() -> None:
     assert programs.InvalidProgram.code == "INVALID_PROGRAM"
 
 
-def test_only_what_depends_on_the_account_is_final() -> None:
+def test_only_what_depends_on_the_account_or_the_campaign_is_final() -> None:
     named: set[type[Refusal]] = {
         *purchases.RECORD_REFUSALS,
         *purchases.PREVIEW_REFUSALS,
@@ -69,7 +69,7 @@ def test_only_what_depends_on_the_account_is_final() -> None:
         refusals.OutcomeUnknown,
     }
 
-    # In the order of their modules; whoever adds one says here that it depends on the account.
+    # In the order of their modules; whoever adds one says here that it depends on the account, or on the campaign.
     assert {refusal for refusal in named if refusal.final} == {
         InsufficientPoints,
         refusals.MemberBlocked,
@@ -90,6 +90,11 @@ def test_only_what_depends_on_the_account_is_final() -> None:
         merges.TooManyMerges,
         merges.NotMerged,
         merges.SurvivorMerged,
+        lifecycle.CampaignState,
+        lifecycle.PreviewMissing,
+        lifecycle.AudienceEmpty,
+        lifecycle.ApprovalMissing,
+        lifecycle.ApproverInvolved,
     }
 
 

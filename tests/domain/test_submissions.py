@@ -1,6 +1,7 @@
 """Submissions: many purchases in one call, their messages, and what became of each."""
 
 import json
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -44,6 +45,7 @@ from domain.submissions import (
     SubmittedTooLongAgo,
 )
 from storage.memory import Memory, MemorySubmissions
+from tests.domain.lives import PROGRAMS
 from tests.domain.world import (
     MANAGER,
     PROGRAM,
@@ -124,7 +126,10 @@ class World:
         return [each.status for each in self.standing(submission)]
 
     def standing(self, submission: Submission) -> list[submissions.Standing]:
-        return submissions.standing(self.kept, self.store, submission, range(len(submission.items)))
+        return submissions.standing(self.kept, self.store, submission, range(len(submission.items)), wall=self.now)
+
+    def tally(self, submission: Submission) -> dict[Status, int]:
+        return submissions.tally(self.kept, self.store, submission, wall=self.now)
 
     def balance(self, account: str = "ADA") -> int:
         return head_of(self.store, account).state.balance
@@ -235,6 +240,158 @@ def test_what_was_accepted_stays_accepted_whatever_the_program_and_the_clock_say
     assert [each.receipt.asked_at for each in read] == [NOW] * 3
     # The time that was left out is that of the submission.
     assert read[2].receipt.basket.occurred_at == NOW
+
+
+def test_what_may_not_have_been_queued_is_not_queued_when_its_messages_would_be_too_old(world: World) -> None:
+    world.is_full = True
+    with pytest.raises(OutcomeUnknown):
+        world.submit(offer("1"), offer("2"))
+    world.is_full, world.messages = False, []
+    world.now = NOW + limits.QUEUED_AGE_MAX + timedelta(milliseconds=1)
+    before = (dict(world.kept._kept), contents(world.store))
+
+    with pytest.raises(SubmittedTooLongAgo) as refused:
+        world.submit(offer("1"), offer("2"))
+
+    assert refused.value.field == ("input", "idempotencyKey")
+    assert world.messages == []
+    assert (world.kept._kept, contents(world.store)) == before
+    (kept,) = world.kept._kept.values()
+    assert world.statuses(kept) == [Status.FAILED, Status.FAILED]
+
+    # Under another key it is another submission, and the first one says what became of the purchases.
+    world.submit(offer("1"), offer("2"), key="k2")
+    world.work()
+    assert world.statuses(kept) == [Status.APPLIED, Status.APPLIED]
+
+
+def test_until_then_it_is_queued_and_booked(world: World) -> None:
+    world.is_full = True
+    with pytest.raises(OutcomeUnknown):
+        world.submit(offer("1"))
+    world.is_full, world.messages, world.now = False, [], NOW + limits.QUEUED_AGE_MAX
+
+    again = world.submit(offer("1"))
+    world.work()
+
+    assert world.statuses(again.submission) == [Status.APPLIED]
+
+
+def test_what_was_queued_for_sure_is_found_however_long_ago_it_was(world: World) -> None:
+    first = world.submit(offer("1"))
+    world.now = NOW + timedelta(days=30)
+
+    assert world.submit(offer("1")) == replace(first, replayed=True)
+
+
+@pytest.mark.parametrize(
+    ("day", "amount", "currency", "answer"),
+    [
+        (399, 1_000, "USD", Status.APPLIED),
+        (0, 1_000, "JPY", Status.APPLIED),
+        # Another input under its key is told so by the worker, as a single call would be.
+        (399, 1_001, "USD", Status.REFUSED),
+    ],
+)
+def test_what_was_recorded_before_is_told_again_whatever_the_program_and_the_clock_say_now(
+    world: World, day: int, amount: int, currency: str, answer: Status
+) -> None:
+    occurred = NOW - timedelta(days=day)
+    buy(world.store, "ada", 1_000, NOW, receipt="1", occurred_at=occurred, currency=currency)
+    world.now, world.program = NOW + timedelta(days=3), program(currencies={"USD": 100})
+    before = world.balance()
+
+    submitted = world.submit(
+        offer("1", amount=amount, occurred_at=occurred, currency=currency),
+        offer("2", amount=amount, occurred_at=occurred, currency=currency),
+    )
+    world.work()
+
+    # The second was never recorded, and is refused at once: too old, or in a currency that is gone.
+    assert [item.refusal is None for item in submitted.submission.items] == [True, False]
+    first, _ = world.standing(submitted.submission)
+    assert first.status is answer
+    assert first.refusal is None or isinstance(first.refusal, IdempotencyKeyReused)
+    assert world.balance() == before
+
+
+def test_a_return_that_waits_makes_nothing_acceptable(world: World) -> None:
+    give_back(world.store, "1", NOW, key="r", amount=400)
+
+    submitted = world.submit(offer("1", occurred_at=NOW - timedelta(days=401)))
+
+    assert [type(item.refusal) for item in submitted.submission.items] == [InvalidTime]
+
+
+def test_what_was_refused_at_once_and_is_booked_later_is_applied(world: World) -> None:
+    ahead = NOW + timedelta(minutes=6)
+    first = world.submit(offer("1", occurred_at=ahead), offer("2", occurred_at=ahead)).submission
+    assert world.statuses(first) == [Status.REFUSED] * 2
+    world.now = NOW + timedelta(minutes=2)
+
+    # The same one, and another input under the other's key.
+    second = world.submit(offer("1", occurred_at=ahead), offer("2", amount=5, occurred_at=ahead), key="k2").submission
+    world.work()
+
+    assert world.statuses(second) == [Status.APPLIED] * 2
+    assert world.statuses(first) == [Status.APPLIED, Status.REFUSED]
+    assert isinstance(world.standing(first)[1].refusal, InvalidTime)
+
+
+def test_a_purchase_that_was_refused_for_good_later_stays_refused_for_what_was_said_at_once(world: World) -> None:
+    enroll(world.store, "eve", NOW)
+    close(world.store, "eve", NOW, key="c")
+    ahead, eve = NOW + timedelta(minutes=6), Lookup("id", "EVE")
+    first = world.submit(offer("1", member=eve, occurred_at=ahead)).submission
+    world.now = NOW + timedelta(minutes=2)
+    world.submit(offer("1", member=eve, occurred_at=ahead), key="k2")
+    world.work()
+
+    assert [type(each.refusal) for each in world.standing(first)] == [InvalidTime]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_two_inputs_under_one_key_in_one_call_the_first_has_it_and_the_second_is_told_at_once(
+    world: World, turned: bool
+) -> None:
+    wanted = (offer("1", amount=1_000), offer("1", amount=9_000), offer("1", amount=1_000), offer("1", "bob"))
+
+    submission = world.submit(*wanted).submission
+    assert [item.refusal and (item.refusal.code, item.refusal.field) for item in submission.items] == [
+        None,
+        ("IDEMPOTENCY_KEY_REUSED", ("input", "purchases", "1", "externalId")),
+        None,
+        ("IDEMPOTENCY_KEY_REUSED", ("input", "purchases", "3", "externalId")),
+    ]
+    if turned:
+        world.messages.reverse()
+    world.work()
+
+    assert world.statuses(submission) == [Status.APPLIED, Status.REFUSED] * 2
+    assert (world.balance("ADA"), world.balance("BOB")) == (10, 0)
+
+
+def test_of_two_inputs_under_a_key_that_is_used_the_one_that_has_it_is_told_again(world: World) -> None:
+    buy(world.store, "ada", 9_000, NOW, receipt="1", occurred_at=NOW)
+
+    submission = world.submit(offer("1", amount=1_000), offer("1", amount=9_000)).submission
+    world.work()
+
+    assert world.statuses(submission) == [Status.REFUSED, Status.APPLIED]
+    assert world.balance() == 90
+
+
+def test_what_is_refused_at_once_takes_no_key_from_what_follows(world: World) -> None:
+    submission = world.submit(offer("1", occurred_at=NOW - timedelta(days=401)), offer("1")).submission
+    world.work()
+
+    assert world.statuses(submission) == [Status.REFUSED, Status.APPLIED]
+
+
+def test_a_call_in_which_nothing_is_wrong_looks_nothing_up(world: World) -> None:
+    world.store.claims = None  # type: ignore[method-assign, assignment]
+
+    world.submit(offer("1"), offer("2"), offer("1"), offer("3", amount=-1))
 
 
 @pytest.mark.parametrize(
@@ -443,7 +600,31 @@ def test_queued_purchases_are_booked_those_of_one_member_together(world: World) 
     assert world.statuses(submission) == [Status.APPLIED] * 3
     assert (world.balance("ADA"), world.balance("BOB")) == (20, 10)
     assert [len(log) for log in world.store._logs.values()] == [2, 2]
-    assert submissions.tally(world.kept, world.store, submission) == {Status.APPLIED: 3}
+    assert world.tally(submission) == {Status.APPLIED: 3}
+
+
+def test_a_batch_is_booked_in_the_order_in_which_it_was_submitted(world: World) -> None:
+    """A queue mixes up what it was sent; in a program with tiers the order is worth points."""
+    world.program = next(each for each in PROGRAMS if each.ladder is not None)
+    world.submit(offer("1", amount=6_000), *(offer(f"{n}", amount=1_000) for n in range(2, 7)), key="first")
+    world.now += timedelta(minutes=1)
+    world.submit(offer("9", amount=1_000), offer("8", amount=1_000), key="second")
+    messages, balances, orders = list(world.messages), set(), set()
+    for seed in range(5):
+        each = World(program=world.program, now=world.now)
+        assert each.store.digest(b"") == world.store.digest(b"")
+        each.messages = random.Random(seed).sample(messages, len(messages))
+        given = [queued.queued_from(each.store, text).receipt.external_id for text in each.messages]
+        # Each is answered in the place where it came.
+        assert [answer.outcome.entry.key.value for answer in each.work()] == given  # type: ignore[union-attr]
+        balances.add(each.balance())
+        log = each.store._logs["ADA"]
+        orders.add(
+            tuple(entry.key.value for r in log for entry in r.entries if entry.key and entry.key.source == "till")
+        )
+
+    assert orders == {("1", "2", "3", "4", "5", "6", "9", "8")}
+    assert len(balances) == 1
 
 
 def test_a_message_may_come_again_and_again(world: World) -> None:
@@ -474,7 +655,7 @@ def test_a_refusal_of_the_workers_is_told_by_the_submission(world: World) -> Non
         (MemberClosed, ("input", "purchases", "1", "member")),
         (IdempotencyKeyReused, ("input", "purchases", "2", "externalId")),
     ]
-    assert submissions.tally(world.kept, world.store, submission) == {Status.REFUSED: 3, Status.APPLIED: 1}
+    assert world.tally(submission) == {Status.REFUSED: 3, Status.APPLIED: 1}
 
 
 def test_a_key_that_something_else_has_is_not_taken_for_applied_before_the_worker_says_so(world: World) -> None:
@@ -571,10 +752,30 @@ def test_what_was_given_up_says_why_until_it_is_applied_or_refused(world: World)
         (Status.FAILED, "It failed 5 times: 1."),
     ]
     submissions.give_up(world.kept, submission.id, 0, "Again.", wall=NOW)
-    assert world.standing(submission)[0].failure == "It failed 5 times: 0."
+    assert world.standing(submission)[0].failure == "Again."
 
     world.work()
     assert world.statuses(submission) == [Status.APPLIED, Status.REFUSED]
+
+
+def test_what_nobody_has_said_anything_of_has_failed_when_no_worker_would_take_its_message(world: World) -> None:
+    submission = world.submit(offer("1"), offer("2", "zoe"), offer("3")).submission
+    waiting = [queued.queued_from(world.store, text) for text in world.messages]
+    world.book(waiting[1:])
+    world.now = NOW + limits.QUEUED_AGE_MAX
+    assert world.statuses(submission) == [Status.ACCEPTED, Status.REFUSED, Status.APPLIED]
+
+    world.now += timedelta(milliseconds=1)
+
+    assert world.statuses(submission) == [Status.FAILED, Status.REFUSED, Status.APPLIED]
+    assert world.standing(submission)[0].failure == (
+        "It was submitted more than 25 days ago: its message is gone. Submit it under another key."
+    )
+    assert world.tally(submission) == {Status.FAILED: 1, Status.REFUSED: 1, Status.APPLIED: 1}
+    world.messages = []
+    world.submit(offer("1"), key="k2")
+    world.work()
+    assert world.statuses(submission)[0] is Status.APPLIED
 
 
 def test_a_purchase_that_is_claimed_and_not_booked_is_still_accepted(world: World) -> None:

@@ -145,10 +145,11 @@ def test_whatever_happens_to_deliveries_the_books_and_the_answers_are_right() ->
     finally:
         figures.note("deliveries", {"violations": 0, **total})
 
-    # Every fault and every kind of entry has been there, and in a soak every final refusal.
+    # Every fault and every kind of entry has been there but those of campaigns, which no caller asks for
+    # (test_campaign_deliveries.py meets them); and in a soak every final refusal.
     if total["runs"] >= RUNS:
         assert all(total[f"fault {fault.value}"] for fault in Fault), total
-        assert kinds == set(NAMES)
+        assert kinds == NAMES.keys() - {"c", "d"}
     if total["runs"] >= 10 * RUNS:
         assert {name.removeprefix("answer ") for name in total if name.startswith("answer ")} >= FINAL | {
             "OK",

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import repeat
 from typing import Any
 
 import pytest
@@ -14,9 +15,10 @@ from botocore.exceptions import EndpointConnectionError
 from graphql import GraphQLEnumType
 
 from domain import limits
+from domain.campaigns import lifecycle
 from handlers import aws
 from schema import root
-from tests.handlers.api import CAMPAIGN_STEPS, Answer, global_id, manager
+from tests.handlers.api import CAMPAIGN_STEPS, Answer, Claims, global_id, manager, person
 from tests.handlers.conftest import Clock
 from tests.handlers.launching import Stage, boss
 
@@ -29,12 +31,39 @@ def _now(clock: Clock) -> None:
     """It is 2030-01-10, noon in New York, until a test says something else."""
 
 
+# What is kept with the key of whoever was told it.
+FINAL = {
+    refusal.code
+    for refusals in (
+        lifecycle.CREATE_REFUSALS,
+        lifecycle.PREVIEW_REFUSALS,
+        lifecycle.APPROVE_REFUSALS,
+        lifecycle.LAUNCH_REFUSALS,
+        lifecycle.PAUSE_REFUSALS,
+        lifecycle.RESUME_REFUSALS,
+        lifecycle.CANCEL_REFUSALS,
+        lifecycle.REVERT_REFUSALS,
+    )
+    for refusal in refusals
+    if refusal.final
+}
+
+
 @contextmanager
-def nothing_done(stage: Stage) -> Iterator[None]:
-    """Fails when anything was written, or handed out."""
-    with stage.api.unchanged():
-        yield
+def nothing_done(stage: Stage, *, told_no: int = 0) -> Iterator[None]:
+    """Fails when anything was written, or handed out, but so many keys with the no that their callers were told."""
+    before = stage.api.items()
+    yield
+    after = stage.api.items()
+    assert {place: after.get(place) for place in before} == before
+    keys = [item for place, item in after.items() if place not in before]
+    assert [(item["PK"]["S"].partition("#")[0], "r" in item) for item in keys] == [("CMPK", True)] * told_no
     assert stage.waiting() == []
+
+
+def with_one_key(stage: Stage) -> Stage:
+    """The same stage, on which every call that names no key of its own has the same one."""
+    return replace(stage, keys=repeat(next(stage.keys)))
 
 
 # --- every code, once ---------------------------------------------------------------------------------------------------
@@ -163,8 +192,9 @@ def of_every_step(step: str) -> dict[tuple[str, str], Provoked]:
 
 for each in STEPS:
     PROVOKED |= of_every_step(each)
-# It takes fifty campaigns to see this one: it has a test of its own.
+# It takes fifty campaigns to see this one, and days to see the other: they have tests of their own.
 BUSY = {(step, "CAMPAIGNS_BUSY") for step in ("Preview", "Launch", "Resume", "Revert")}
+LATE = {("Resume", "INVALID_TIME")}
 
 
 def test_every_code_of_every_mutation_is_provoked_here() -> None:
@@ -175,7 +205,7 @@ def test_every_code_of_every_mutation_is_provoked_here() -> None:
         assert isinstance(enum, GraphQLEnumType)
         codes |= {(step, code) for code in enum.values}
 
-    assert codes == PROVOKED.keys() | BUSY
+    assert codes == PROVOKED.keys() | BUSY | LATE
 
 
 @pytest.mark.parametrize(("step", "code"), PROVOKED, ids=lambda each: each)
@@ -183,12 +213,17 @@ def test_a_refusal_names_its_field_and_changes_nothing(stage: Stage, step: str, 
     provoked = PROVOKED[step, code]
     arranged = provoked.arrange(stage)
 
-    with nothing_done(stage):
-        answer = provoked.call(stage, arranged)
+    same = with_one_key(stage)
+
+    with nothing_done(stage, told_no=code in FINAL):
+        answer = provoked.call(same, arranged)
 
     assert answer.refusals == [(code, provoked.field)], answer.body
     payload = answer.data[f"campaign{step}"]
     assert (payload["campaign"], payload["replayed"]) == (None, False)
+    with nothing_done(stage):
+        again = provoked.call(same, arranged)
+    assert again.data[f"campaign{step}"] == {**payload, "replayed": code in FINAL}
 
 
 def test_fifty_campaigns_are_at_work_at_most(empty_stage: Stage) -> None:
@@ -205,12 +240,15 @@ def test_fifty_campaigns_are_at_work_at_most(empty_stage: Stage) -> None:
 
     with nothing_done(stage):
         for step, campaign in (("Preview", draft), ("Launch", launchable), ("Resume", paused), ("Revert", over)):
-            assert stage.do(step, campaign).refusals == [("CAMPAIGNS_BUSY", "input.id")]
+            assert stage.do(step, campaign, key=f"busy {step}").refusals == [("CAMPAIGNS_BUSY", "input.id")]
     # Another preview of one that is at work is no other campaign.
     stage.did("Preview", at_work[0])
     stage.did("Cancel", at_work[1])
-    assert stage.did("Launch", launchable)["status"] == "RUNNING"
-    assert stage.do("Resume", paused).refusals == [("CAMPAIGNS_BUSY", "input.id")]
+    # That there was no room is not held against a key.
+    assert stage.did("Launch", launchable, key="busy Launch")["status"] == "RUNNING"
+    assert stage.do("Resume", paused, key="busy Resume").refusals == [("CAMPAIGNS_BUSY", "input.id")]
+    # Whatever is at work, what is to end ends.
+    assert stage.did("Cancel", paused)["status"] == "CANCELLED"
 
 
 # --- states -------------------------------------------------------------------------------------------------------------
@@ -230,19 +268,19 @@ ALLOWED = {
 @pytest.mark.parametrize("status", STATUSES)
 def test_what_cannot_be_done_where_a_campaign_stands_is_refused(stage: Stage, status: str) -> None:
     campaign = standing(stage, status)
+    steps = [step for step in STEPS if status not in ALLOWED[step]]
 
-    with nothing_done(stage):
-        for step in STEPS:
-            if status not in ALLOWED[step]:
-                answer = stage.do(step, campaign, caller=boss())
-                assert answer.refusals == [("CAMPAIGN_STATE", "input.id")], step
+    with nothing_done(stage, told_no=len(steps)):
+        for step in steps:
+            answer = stage.do(step, campaign, caller=boss())
+            assert answer.refusals == [("CAMPAIGN_STATE", "input.id")], step
 
 
 def test_what_was_never_launched_has_nothing_to_revert(stage: Stage) -> None:
     campaign = previewed(stage)
     stage.did("Cancel", campaign)
 
-    with nothing_done(stage):
+    with nothing_done(stage, told_no=1):
         assert stage.do("Revert", campaign).refusals == [("CAMPAIGN_STATE", "input.id")]
 
 
@@ -263,7 +301,7 @@ def test_a_preview_that_is_not_finished_is_none(stage: Stage) -> None:
     stage.did("Preview", campaign)
     stage.empty()
 
-    with nothing_done(stage):
+    with nothing_done(stage, told_no=2):
         assert stage.do("Launch", campaign).refusals == [("PREVIEW_MISSING", "input.id")]
         assert stage.do("Approve", campaign, caller=boss()).refusals == [("PREVIEW_MISSING", "input.id")]
     preview = stage.look(campaign)["preview"]
@@ -274,7 +312,7 @@ def test_a_budget_of_more_than_one_person_gives_needs_an_approval_whatever_was_f
     campaign = previewed(stage, budget={"pointsMax": 100_001})
 
     assert stage.look(campaign)["isApprovalNeeded"] is True
-    with nothing_done(stage):
+    with nothing_done(stage, told_no=1):
         assert stage.do("Launch", campaign).refusals == [("APPROVAL_MISSING", "input.id")]
     assert stage.look(previewed(stage, budget={"pointsMax": 100_000}))["isApprovalNeeded"] is False
 
@@ -315,6 +353,158 @@ def test_points_that_would_be_over_are_not_given(stage: Stage, clock: Clock) -> 
     clock.advance(days=-30)
     # The last moment of the last day.
     assert stage.did("Launch", campaign, at="2030-02-01T04:59:59.999Z")["status"] == "SCHEDULED"
+
+
+def test_points_that_would_be_over_are_not_given_after_a_pause_either(stage: Stage, clock: Clock) -> None:
+    campaign = previewed(stage, validity={"until": "2030-01-31"})
+    stage.did("Launch", campaign)
+    stage.did("Pause", campaign)
+    stage.empty()
+
+    # In New York it is February.
+    clock.advance(days=21, hours=12)
+    with nothing_done(stage):
+        assert stage.do("Resume", campaign, key="too late").refusals == [("INVALID_TIME", "input.id")]
+    # What was wrong with the time is not held against the key.
+    clock.advance(hours=-1)
+    assert stage.did("Resume", campaign, key="too late")["status"] == "RUNNING"
+    stage.work()
+    assert stage.api.balance(external_id_of(stage, campaign)) == 100
+
+
+def test_whoever_is_decided_on_when_the_points_are_over_gets_none(stage: Stage, clock: Clock) -> None:
+    campaign = previewed(stage, validity={"until": "2030-01-31"})
+    stage.did("Launch", campaign)
+
+    clock.advance(days=21, hours=12)
+    stage.work()
+
+    told, who = stage.look(campaign), external_id_of(stage, campaign)
+    assert (told["status"], told["progress"]["applied"]) == ("COMPLETED", 0)
+    assert (stage.result(campaign, who), stage.api.balance(who)) == (("LATE", None), 0)
+
+
+# --- a no stays a no ----------------------------------------------------------------------------------------------------
+
+
+def nobody_at(place: str) -> Callable[[Stage], str]:
+    """A campaign for a place at which nobody is at home yet."""
+    return lambda stage: stage.previewed(audience={"locations": [place]})
+
+
+def looked_at(stage: Stage, campaign: str) -> None:
+    stage.did("Preview", campaign)
+    stage.work()
+
+
+def joined(place: str) -> Callable[[Stage, str], None]:
+    def join(stage: Stage, campaign: str) -> None:
+        stage.api.enroll(f"{place}-ada", homeLocation=place)
+        looked_at(stage, campaign)
+
+    return join
+
+
+def launched(stage: Stage, campaign: str) -> None:
+    stage.did("Launch", campaign)
+    stage.empty()
+
+
+def third() -> Claims:
+    """A manager who has done nothing yet."""
+    return person("7d2e9f30-staff-third", **{"cognito:groups": "[manager]"})
+
+
+def approved(stage: Stage, campaign: str) -> None:
+    stage.did("Approve", campaign, caller=third())
+
+
+# What is done with a campaign too early, the no, and what makes it possible.
+TOO_EARLY: dict[str, tuple[Callable[[Stage], str], str, str, Callable[[Stage, str], None]]] = {
+    "nobody has looked at it": (drafted, "Launch", "PREVIEW_MISSING", looked_at),
+    "nobody can approve it": (drafted, "Approve", "PREVIEW_MISSING", looked_at),
+    "nobody is meant": (nobody_at("a new shop"), "Launch", "AUDIENCE_EMPTY", joined("a new shop")),
+    "nobody has approved it": (
+        lambda stage: previewed(stage, award={"points": 100_001}),
+        "Launch",
+        "APPROVAL_MISSING",
+        approved,
+    ),
+    "it does not run": (previewed, "Pause", "CAMPAIGN_STATE", launched),
+}
+
+
+@pytest.mark.parametrize("case", TOO_EARLY)
+def test_told_no_a_key_never_does_it_whatever_has_changed_since(stage: Stage, case: str) -> None:
+    arrange, step, code, change = TOO_EARLY[case]
+    campaign = arrange(stage)
+    call: dict[str, Any] = {"caller": boss(), "key": f"too early, {case}"}
+    with nothing_done(stage, told_no=1):
+        first = stage.do(step, campaign, **call)
+    assert first.refusals == [(code, "input.id")]
+    change(stage, campaign)
+
+    with nothing_done(stage):
+        again = stage.do(step, campaign, **call)
+
+    assert again.data[f"campaign{step}"] == {**first.data[f"campaign{step}"], "replayed": True}
+    # Another key is another call.
+    stage.did(step, campaign, caller=boss())
+    stage.empty()
+    with nothing_done(stage):
+        assert stage.do(step, campaign, **call).data == again.data
+
+
+def test_told_no_its_maker_does_not_approve_it_by_the_same_key_ever(stage: Stage) -> None:
+    campaign = previewed(stage)
+    assert stage.do("Approve", campaign, key="mine").refusals == [("APPROVER_INVOLVED", "input.id")]
+    stage.did("Cancel", campaign)
+
+    with nothing_done(stage):
+        again = stage.do("Approve", campaign, key="mine")
+
+    assert (again.refusals, again.data["campaignApprove"]["replayed"]) == ([("APPROVER_INVOLVED", "input.id")], True)
+
+
+def test_a_key_that_was_told_no_does_nothing_else_either(stage: Stage, clock: Clock) -> None:
+    campaign, other = drafted(stage), previewed(stage)
+    at = (clock.now + timedelta(days=1)).isoformat()
+    assert stage.do("Launch", campaign, key="no", at=at).refusals == [("PREVIEW_MISSING", "input.id")]
+
+    with nothing_done(stage):
+        for answer in (
+            stage.do("Launch", campaign, key="no"),
+            stage.do("Launch", campaign, key="no", at=(clock.now + timedelta(days=2)).isoformat()),
+            stage.do("Launch", other, key="no", at=at),
+            stage.do("Preview", campaign, key="no"),
+            stage.do("Cancel", other, key="no"),
+            stage.create(key="no"),
+        ):
+            assert answer.refusals == [("IDEMPOTENCY_KEY_REUSED", KEYS)]
+    # It is its caller's own.
+    assert stage.did("Launch", other, caller=boss(), key="no")["status"] == "RUNNING"
+    stage.empty()
+
+
+def test_a_key_of_one_campaign_does_nothing_with_another(stage: Stage) -> None:
+    campaign, other = previewed(stage), previewed(stage)
+    stage.did("Launch", campaign, key="go")
+    stage.empty()
+
+    with nothing_done(stage):
+        for step in STEPS:
+            assert stage.do(step, other, key="go").refusals == [("IDEMPOTENCY_KEY_REUSED", KEYS)]
+        assert stage.create(key="go").refusals == [("IDEMPOTENCY_KEY_REUSED", KEYS)]
+
+
+def test_that_a_time_was_wrong_is_not_held_against_a_key(stage: Stage, clock: Clock) -> None:
+    campaign = previewed(stage)
+    at = (clock.now + limits.CAMPAIGN_AHEAD_MAX + timedelta(hours=1)).isoformat()
+    with nothing_done(stage):
+        assert stage.do("Launch", campaign, key="far", at=at).refusals == [("INVALID_TIME", "input.at")]
+
+    clock.advance(hours=1)
+    assert stage.did("Launch", campaign, key="far", at=at)["status"] == "SCHEDULED"
 
 
 # --- retries ------------------------------------------------------------------------------------------------------------

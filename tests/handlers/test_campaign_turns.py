@@ -4,12 +4,13 @@ twice, late or half, what is wrong with one account, and what the schedule does 
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from domain import ledger, limits
-from domain.campaigns import work
+from domain.campaigns import giving, work
 from domain.campaigns.turns import turn_from
 from handlers import runtime
 from schema.nodes import from_id
@@ -240,7 +241,118 @@ def test_messages_of_a_cancelled_campaign_are_dropped_for_good(empty_stage: Stag
         stage.minute()
 
     assert stage.waiting() == []
+    assert stage.look(campaign)["progress"]["done"] == 0
     assert [stage.api.balance(name) for name in names] == [0] * MEMBERS
+
+
+# --- what was cancelled is settled ----------------------------------------------------------------------------------------
+
+
+def stop_within(stage: Stage, monkeypatch: pytest.MonkeyPatch, messages: list[Message]) -> int:
+    """Workers are killed behind the first bonus of each chunk, of which nothing is written down; how many bonuses that is."""
+    write, given = ledger.write, 0
+
+    def dies(*arguments: Any) -> None:
+        nonlocal given
+        write(*arguments)
+        given += 1
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "write", dies)
+        for message in messages:
+            with pytest.raises(Killed):
+                stage.deliver([message])
+    return given
+
+
+def test_three_minutes_after_a_cancellation_it_is_written_down_who_has_the_bonus_and_the_others_do_not_get_it(
+    empty_stage: Stage, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = empty_stage
+    names = join(stage)
+    campaign = stage.launched(budget={"membersMax": MEMBERS})
+    messages = chunks_of(stage, campaign)
+    given = stop_within(stage, monkeypatch, messages)
+    assert 0 < given < MEMBERS
+    stage.did("Cancel", campaign)
+    cancelled = stage.look(campaign)
+    assert (cancelled["progress"]["done"], cancelled["budgetLeft"]["membersLeft"]) == (0, 0)
+
+    # Another worker may be at it still.
+    clock.advance(milliseconds=limits.CAMPAIGN_WORKER_MAX.total_seconds() * 1_000 - 5_000)
+    with stage.api.unchanged():
+        stage.minute()
+        stage.let_go(messages)
+        assert stage.deliver(everybody(stage)) == []
+    clock.advance(seconds=5)
+    stage.minute()
+    assert stage.waiting() == [turn_text(campaign, shard) for shard in range(4)]
+    stage.work()
+
+    told = stage.look(campaign)
+    assert (told["status"], told["progress"]["planned"], told["progress"]["done"]) == ("CANCELLED", MEMBERS, MEMBERS)
+    assert (told["progress"]["applied"], told["progress"]["points"]) == (given, 100 * given)
+    assert told["progress"]["skips"] == [{"reason": "STOPPED", "memberCount": MEMBERS - given}]
+    assert told["progress"]["chunksDone"] == told["progress"]["chunkCount"]
+    assert told["budgetLeft"]["membersLeft"] == MEMBERS - given
+    have = {name for name in names if stage.api.balance(name) == 100}
+    assert {name: stage.result(campaign, name) for name in names} == {
+        name: ("APPLIED" if name in have else "STOPPED", None) for name in names
+    }
+    assert len(have) == given
+    # Nobody looks after it any more, and what comes late does nothing.
+    clock.advance(minutes=30)
+    stage.put(*(message["Body"] for message in messages))
+    with stage.api.unchanged():
+        stage.minute()
+        stage.work()
+    assert stage.waiting() == []
+
+
+def test_what_was_cancelled_while_it_was_paused_or_before_it_was_cut_is_settled_too(
+    empty_stage: Stage, clock: Clock
+) -> None:
+    stage = empty_stage
+    names = join(stage)
+    uncut, paused = stage.previewed(), stage.launched()
+    chunks_of(stage, paused)
+    stage.did("Pause", paused)
+    stage.did("Launch", uncut)
+    stage.empty()
+    for campaign in (paused, uncut):
+        stage.did("Cancel", campaign)
+
+    clock.advance(minutes=3)
+    stage.minute()
+    stage.work()
+
+    told, nothing = stage.look(paused)["progress"], stage.look(uncut)["progress"]
+    assert (told["done"], told["skips"]) == (MEMBERS, [{"reason": "STOPPED", "memberCount": MEMBERS}])
+    assert (nothing["isPlanned"], nothing["planned"], nothing["done"], nothing["skips"]) == (True, 0, 0, [])
+    assert [stage.api.balance(name) for name in names] == [0] * MEMBERS
+    with stage.api.unchanged():
+        stage.minute()
+    assert stage.waiting() == []
+
+
+def test_what_settles_is_handed_out_again_when_it_is_lost(empty_stage: Stage, clock: Clock) -> None:
+    stage = empty_stage
+    join(stage)
+    campaign = stage.launched()
+    chunks_of(stage, campaign)
+    stage.did("Cancel", campaign)
+    stage.lose()
+    clock.advance(minutes=3)
+    stage.minute()
+    assert len(everybody(stage)) == 4
+    stage.lose()
+
+    clock.advance(minutes=1, seconds=1)
+    stage.minute()
+    stage.work()
+
+    assert stage.look(campaign)["progress"]["done"] == MEMBERS
 
 
 # --- workers that end in the middle -------------------------------------------------------------------------------------
@@ -324,19 +436,54 @@ def break_account(stage: Stage, who: str) -> None:
     stage.api.client.put_item(TableName=stage.api.table, Item=item)
 
 
-def test_an_account_that_cannot_be_read_is_counted_as_failed_and_holds_up_nobody(empty_stage: Stage) -> None:
+def test_an_account_that_cannot_be_read_is_tried_five_times_and_then_counted_as_failed(empty_stage: Stage) -> None:
     stage = empty_stage
     broken, *others = join(stage)
     campaign = stage.previewed()
     break_account(stage, broken)
     stage.did("Launch", campaign)
-    stage.work()
+    chunks = chunks_of(stage, campaign)
+    stage.let_go(chunks)
+    # Once they were delivered before.
+    for delivery in range(2, limits.DELIVERIES_MAX):
+        failed = stage.deliver(everybody(stage))
+        assert [int(message["Attributes"]["ApproximateReceiveCount"]) for message in failed] == [delivery]
+    # Of its chunk nothing is decided; other chunks do not wait for it.
+    told = stage.look(campaign)
+    assert (told["status"], told["progress"]["failed"]) == ("RUNNING", 0)
+    assert told["progress"]["chunksDone"] == len(chunks) - 1
+    (last,) = everybody(stage)
+    assert stage.deliver([last]) == []
 
     told = stage.look(campaign)
     assert (told["status"], told["progress"]["failed"], told["progress"]["applied"]) == ("COMPLETED", 1, MEMBERS - 1)
     assert told["progress"]["done"] == told["progress"]["planned"] == MEMBERS
+    assert stage.result(campaign, others[0]) == ("APPLIED", None)
     assert given_once(stage, others)
-    assert stage.kept() == {}
+    assert (stage.waiting(), stage.kept()) == ([], {})
+
+
+def test_an_account_that_can_be_read_again_has_its_bonus(empty_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = empty_stage
+    names = join(stage)
+    campaign = stage.launched()
+    messages = chunks_of(stage, campaign)
+    read = giving.read
+    hurt = account_of(stage.api.member(names[0])["id"])
+
+    def now_and_then(store: Any, account: str) -> Any:
+        if account == hurt:
+            raise ValueError("half an account")
+        return read(store, account)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(giving, "read", now_and_then)
+        assert len(stage.deliver(messages)) == 1
+    stage.work()
+
+    told = stage.look(campaign)
+    assert (told["status"], told["progress"]["failed"], told["progress"]["applied"]) == ("COMPLETED", 0, MEMBERS)
+    assert given_once(stage, names)
 
 
 def test_what_breaks_after_it_was_decided_is_tried_five_times_and_then_counted_as_failed(
@@ -417,7 +564,9 @@ def test_a_member_whose_account_nobody_can_revert_is_counted_and_the_others_are_
 # --- every minute -------------------------------------------------------------------------------------------------------
 
 
-def test_a_run_nobody_goes_on_with_is_handed_out_again_when_the_queue_is_empty(empty_stage: Stage) -> None:
+def test_a_run_that_has_not_moved_for_a_minute_is_handed_out_again_when_the_queue_is_empty(
+    empty_stage: Stage, clock: Clock
+) -> None:
     stage = empty_stage
     names = join(stage)
     campaign = stage.launched()
@@ -425,17 +574,33 @@ def test_a_run_nobody_goes_on_with_is_handed_out_again_when_the_queue_is_empty(e
     # Whoever had them is gone, and the messages with them.
     stage.lose()
 
+    # It has moved since it was handed out, and this is noted.
+    clock.advance(minutes=1)
+    stage.minute()
+    assert stage.waiting() == []
+    # A queue counts roughly for a minute or so.
+    clock.advance(seconds=55)
+    with stage.api.unchanged():
+        stage.minute()
+    assert stage.waiting() == []
+    # (The function's clock goes on while it works.)
+    clock.advance(seconds=6)
     stage.minute()
     assert stage.waiting() == [turn_text(campaign, shard) for shard in range(4)]
+    # Once for each silence.
+    stage.minute()
+    assert len(stage.waiting()) == 4
     stage.work()
     assert stage.look(campaign)["status"] == "COMPLETED"
     assert given_once(stage, names)
 
 
 @pytest.mark.parametrize("is_in_flight", [False, True], ids=["waiting", "in flight"])
-def test_nothing_is_handed_out_while_a_turn_is_on_its_way(empty_stage: Stage, is_in_flight: bool) -> None:
+def test_nothing_is_handed_out_while_a_turn_is_on_its_way_but_for_what_is_silent_for_long(
+    empty_stage: Stage, clock: Clock, is_in_flight: bool
+) -> None:
     stage = empty_stage
-    join(stage)
+    names = join(stage)
     campaign = stage.launched()
     first, *others = everybody(stage)
     assert stage.deliver([first]) == []
@@ -446,37 +611,75 @@ def test_nothing_is_handed_out_while_a_turn_is_on_its_way(empty_stage: Stage, is
     before = stage.waiting()
     assert bool(before) is not is_in_flight
 
+    # It has moved by then, which is noted, and then no more.
+    clock.advance(minutes=1)
+    stage.minute()
+    silent = limits.CAMPAIGN_SILENCE_MAX // timedelta(minutes=1)
     with stage.api.unchanged():
-        stage.minute()
-
+        for _ in range(silent - 1):
+            clock.advance(minutes=1)
+            stage.minute()
     assert stage.waiting() == before
     assert stage.look(campaign)["status"] == "RUNNING"
 
+    clock.advance(minutes=1, seconds=1)
+    stage.minute()
+    assert len(stage.waiting()) == len(before) + 4
+    with stage.api.unchanged():
+        clock.advance(minutes=1)
+        stage.minute()
+    stage.work()
+    assert stage.look(campaign)["status"] == "COMPLETED"
+    assert given_once(stage, names)
 
-def test_what_nobody_has_begun_does_not_wait_for_the_turns_of_others(empty_stage: Stage) -> None:
+
+def test_what_was_just_handed_out_is_not_handed_out_again(empty_stage: Stage, clock: Clock) -> None:
+    """A launch, a preview, what goes on after a pause, and a reversal: the minute may end right behind each."""
     stage = empty_stage
     join(stage)
-    busy, lost = stage.previewed(), stage.launched()
-    stage.empty()
-    stage.did("Launch", busy)
-    openings = everybody(stage)
-    assert stage.deliver(openings[:1]) == []
-    stage.let_go(openings[1:])
+    campaign = stage.drafted()
+    stage.did("Preview", campaign)
+    for step in ("Launch", "Resume", "Revert", None):
+        handed = stage.waiting()
+        assert len(handed) == 4
+        with stage.api.unchanged():
+            stage.minute()
+        assert stage.waiting() == handed
+        if step == "Resume":
+            stage.did("Pause", campaign)
+            stage.empty()
+        else:
+            stage.work()
+        clock.advance(minutes=5)
+        if step:
+            stage.did(step, campaign)
 
-    stage.minute()
-
-    handed = [turn_from(body) for body in stage.waiting()]
-    assert [turn.shard for turn in handed if turn.run.campaign == from_id(lost)[1]] == [0, 1, 2, 3]
-    assert len([turn for turn in handed if turn.run.campaign == from_id(busy)[1] and not turn.chunk]) == 3
+    assert stage.look(campaign)["status"] == "REVERTED"
 
 
-def test_a_preview_nobody_goes_on_with_is_handed_out_again(empty_stage: Stage) -> None:
+def test_what_was_scheduled_is_handed_out_when_it_is_launched_and_once(empty_stage: Stage, clock: Clock) -> None:
+    stage = empty_stage
+    join(stage)
+    campaign = stage.previewed()
+    stage.did("Launch", campaign, at=(clock.now + timedelta(hours=1)).isoformat())
+    clock.advance(hours=1)
+
+    for _ in range(2):
+        stage.minute()
+        assert stage.waiting() == [turn_text(campaign, shard) for shard in range(4)]
+
+    stage.work()
+    assert stage.look(campaign)["status"] == "COMPLETED"
+
+
+def test_a_preview_nobody_goes_on_with_is_handed_out_again(empty_stage: Stage, clock: Clock) -> None:
     stage = empty_stage
     join(stage)
     campaign = stage.drafted()
     stage.did("Preview", campaign)
     stage.empty()
 
+    clock.advance(minutes=1)
     stage.minute()
     stage.work()
 

@@ -120,7 +120,9 @@ def test_a_campaign_is_drafted_looked_at_approved_launched_watched_and_reverted(
     stage.work()
 
     done = stage.look(campaign)
-    assert (done["status"], done["reversal"], done["budgetLeft"]) == ("COMPLETED", None, None)
+    assert (done["status"], done["reversal"]) == ("COMPLETED", None)
+    # It gives what was found and approved, however many have joined since.
+    assert (done["budget"]["pointsMax"], done["budgetLeft"]["pointsLeft"]) == (180_000, 0)
     assert done["progress"] | {"chunkCount": 0, "chunksDone": 0} == {
         "isPlanned": True,
         "planned": 4,
@@ -265,6 +267,21 @@ def test_without_an_approval_a_campaign_gives_no_more_than_one_person_may(stage:
     assert told["budgetLeft"] == {"pointsLeft": 0, "membersLeft": None}
 
 
+def test_with_an_approval_a_campaign_gives_no_more_than_was_approved(stage: Stage) -> None:
+    place = stage.join("ada", "bob")
+    campaign = stage.previewed(audience=at_place(place), award={"points": 60_000})
+    stage.did("Approve", campaign, caller=boss())
+    stage.api.enroll(f"{place}-cyd", homeLocation=place)
+
+    launched = stage.did("Launch", campaign)
+    assert launched["budget"] == {"pointsMax": 120_000, "membersMax": None}
+    stage.work()
+
+    told = stage.look(campaign)
+    assert (told["progress"]["applied"], told["progress"]["points"]) == (2, 120_000)
+    assert told["progress"]["skips"][-1] == {"reason": "BUDGET", "memberCount": 1}
+
+
 def test_a_program_that_says_neither_what_points_are_worth_nor_what_tiers_there_are(
     with_queues: Engine, tmp_path: Path
 ) -> None:
@@ -332,14 +349,25 @@ def test_what_was_cancelled_half_way_is_reverted_when_the_last_worker_must_have_
 
     reverting = stage.did("Revert", campaign)
     assert reverting["status"] == "REVERTING"
+    clock.advance(seconds=limits.CAMPAIGN_WORKER_MAX.total_seconds() - 1)
+    stage.minute()
+    assert stage.waiting() == []
+    # First it is written down what became of everybody.
+    clock.advance(seconds=1)
+    stage.minute()
     stage.work()
-    assert stage.look(campaign)["reversal"]["done"] == 0
-    clock.advance(seconds=limits.CAMPAIGN_WORKER_MAX.total_seconds())
+    settled = stage.look(campaign)
+    assert (settled["status"], settled["reversal"]["done"]) == ("REVERTING", 0)
+    assert settled["progress"]["applied"] == given
+    assert settled["progress"]["planned"] == settled["progress"]["done"]
+    # Then what they have is taken back.
+    clock.advance(minutes=1)
     stage.minute()
     stage.work()
 
     reverted = stage.look(campaign)
     assert (reverted["status"], reverted["reversal"]["applied"]) == ("REVERTED", given)
+    assert reverted["progress"] == settled["progress"]
     assert {stage.api.balance(f"{place}-{name}") for name in CROWD} == {0}
 
 

@@ -1,6 +1,7 @@
 """`regulars dlq` as an operator types it, on the queues of a stack in a real SQS."""
 
 import json
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -250,12 +251,48 @@ def test_the_oldest_are_shown_first_and_how_many_there_are(run: Run, queues: Que
 
     done = run("show", "visit", "--limit", "2")
 
-    assert done.stdout.endswith("2 of about 3 messages.\n")
+    assert done.stdout.endswith("2 of 3 messages.\n")
     assert [each["body"] for each in lines(run("show", "visit", "--json", "--limit", "10"))] == [
         "first",
         "second",
         "third",
     ]
+
+
+def test_the_oldest_are_looked_for_among_all_because_sqs_keeps_no_order(
+    run: Run, queues: Queues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(25):
+        queues.fail("Visit", f"{number:02}")
+    receive = Failures._receive
+    order = random.Random(3)
+
+    def mixed_up(self: Failures, count: int, *, hidden: int) -> Any:
+        # MiniStack gives them in the order in which they came. So all are taken, and one call's worth is let go of those.
+        found: list[Any] = []
+        while batch := receive(self, 10, hidden=hidden):
+            found += batch
+        chosen = order.sample(found, min(count, 10, len(found)))
+        self.let_go([each for each in found if each not in chosen])
+        return chosen
+
+    monkeypatch.setattr(Failures, "_receive", mixed_up)
+
+    shown = [each["body"] for each in lines(run("show", "visit", "--json", "--limit", "3"))]
+
+    assert shown == ["00", "01", "02"]
+    assert len(queues.bodies("VisitFailures")) == 25
+
+
+def test_where_not_all_could_be_seen_the_oldest_are_those_of_what_was(
+    run: Run, queues: Queues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "FAILURES_LOOKED_AT_MAX", 2)
+    queues.fail("Visit", "a", "b", "c")
+
+    done = run("show", "visit", "--limit", "1")
+
+    assert done.stdout.endswith("1 of about 3 messages, the oldest among the 2 that were seen.\n")
 
 
 def test_whatever_stands_in_a_message_reaches_no_screen_as_it_is(run: Run, queues: Queues) -> None:
@@ -334,7 +371,8 @@ def test_what_fails_again_meanwhile_is_not_moved_again_and_again(
         patch.setattr(Queue, "send", fails_at_once)
         done = run("redrive", "visit")
 
-    assert done.stdout == "3 messages moved back to the queue of visit.\n"
+    assert (done.exit_code, done.stdout) == (1, "3 messages moved back to the queue of visit.\n")
+    assert done.stderr == "1 message of visit came after this began, by the clock here, and stayed. Run it again.\n"
     assert (queues.bodies("VisitQueue"), queues.bodies("VisitFailures")) == (["a", "b"], ["poison"])
 
 
@@ -432,6 +470,41 @@ def test_records_of_the_ledger_are_not_moved_back_but_their_time_told_again(run:
     assert queues.contents() == before
 
 
+def test_the_time_to_tell_again_is_that_of_all_that_lies_there(run: Run, queues: Queues) -> None:
+    minutes = [f"2026-11-20T{16 + number // 60}:{number % 60:02}:00Z" for number in range(120)]
+    # The first and the last of them lie behind a hundred others.
+    queues.fail("Relay", *(given_up(at, at) for at in (*minutes[10:110], *minutes[:10], *minutes[110:])), said={})
+
+    done = run("redrive", "relay")
+
+    assert " --from 2026-11-20T15:59:00Z --to 2026-11-20T18:00:00Z " in done.stderr
+    assert done.stderr.endswith(", and then drop them here.\n")
+
+
+def test_where_not_all_could_be_seen_nobody_is_told_to_drop_them(
+    run: Run, queues: Queues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "FAILURES_LOOKED_AT_MAX", 2)
+    queues.fail("Relay", *(given_up(f"2026-11-20T16:1{n}:00Z", f"2026-11-20T16:1{n}:00Z") for n in range(3)), said={})
+
+    done = run("redrive", "relay")
+
+    assert done.exit_code == 2
+    assert "drop them here" not in done.stderr
+    assert "Only 2 of about 3 could be seen: others may be of another time. Do not drop them all." in done.stderr
+
+
+def test_what_does_not_say_of_which_time_it_is_is_not_to_be_dropped(run: Run, queues: Queues) -> None:
+    good = given_up("2026-11-20T16:10:00Z", "2026-11-20T16:12:00Z")
+    queues.fail("Relay", good, "x", given_up("soon", "later"), said={})
+
+    done = run("redrive", "relay")
+
+    assert " --from 2026-11-20T16:09:00Z --to 2026-11-20T16:13:00Z " in done.stderr
+    assert "2 of them do not say of which time they are" in done.stderr
+    assert "drop them here" not in done.stderr
+
+
 @pytest.mark.parametrize("body", ["x", "[]", '{"DDBStreamBatchInfo": 7}', given_up("soon", "later")])
 def test_whatever_lies_there_the_way_is_named(run: Run, queues: Queues, body: str) -> None:
     queues.fail("Relay", body, said={})
@@ -508,6 +581,13 @@ def test_a_message_that_comes_while_somebody_decides_is_not_dropped_unseen(
         done = run("drop", "visit", "--all")
 
     assert [each["body"] for each in lines(done)] == ["a"]
+    assert (done.exit_code, done.stderr.splitlines()) == (
+        1,
+        [
+            "1 message of visit dropped.",
+            "1 message of visit came after this began, by the clock here, and stayed. Run it again.",
+        ],
+    )
     assert queues.bodies("VisitFailures") == ["new"]
 
 
@@ -610,8 +690,9 @@ class Tasks:
                 {"QueueUrl": url, "AttributeNames": ["QueueArn"]},
             )
 
-    def begins(self, **more: Any) -> None:
+    def begins(self, *earlier: dict[str, Any], **more: Any) -> None:
         self.is_known()
+        self.says(*earlier)
         self.stub.add_response(
             "start_message_move_task", {"TaskHandle": "handle"}, {"SourceArn": FROM, "DestinationArn": TO, **more}
         )
@@ -640,6 +721,16 @@ def test_a_move_is_followed_to_its_end(tasks: Tasks) -> None:
     assert len(tasks.pauses) == 2
 
 
+def test_a_move_that_ended_before_is_not_taken_for_this_one(tasks: Tasks) -> None:
+    before = {"Status": "FAILED", "FailureReason": "AccessDenied", "StartedTimestamp": 1_790_000_000_000}
+    now = {"Status": "COMPLETED", "ApproximateNumberOfMessagesMoved": 3, "StartedTimestamp": 1_790_000_000_001}
+    tasks.begins(before)
+    tasks.says(before)
+    tasks.says(now)
+
+    assert list(tasks.failures.task(None)) == [(0, 0), (3, 3)]
+
+
 def test_a_move_that_fails_says_why(tasks: Tasks) -> None:
     tasks.begins()
     tasks.says({"Status": "FAILED", "ApproximateNumberOfMessagesMoved": 7, "FailureReason": "AccessDenied"})
@@ -658,12 +749,15 @@ def test_a_move_that_nobody_waits_for_any_more_is_stopped(tasks: Tasks) -> None:
     moving.close()
 
 
+@pytest.mark.parametrize("asked", ["list_message_move_tasks", "start_message_move_task"])
 @pytest.mark.parametrize(("code", "error"), [("InvalidAction", TaskNotThere), ("UnsupportedOperation", ClientError)])
 def test_an_engine_without_such_moves_is_told_apart_from_one_that_refuses_this_one(
-    tasks: Tasks, code: str, error: type[Exception]
+    tasks: Tasks, code: str, error: type[Exception], asked: str
 ) -> None:
     tasks.is_known()
-    tasks.stub.add_client_error("start_message_move_task", code)
+    if asked.startswith("start"):
+        tasks.says()
+    tasks.stub.add_client_error(asked, code)
 
     with pytest.raises(error):
         list(tasks.failures.task(None))

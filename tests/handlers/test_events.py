@@ -134,6 +134,9 @@ def test_the_campaign_gives_ada_25_points_and_takes_them_back(answers: dict[str,
         "Birthdays of spring": "CANCELLED",
     }
     assert told["125"] == {"node": None}
+    # Told no, a key never does it, whatever has happened since.
+    no, still_no = (answers[name].body for name in EVENTS if name[:3] in ("105", "126"))
+    assert still_no == no.replace('"replayed":false', '"replayed":true') != no
     entries = [edge["node"] for edge in stack.member("crm-100231", first=2)["entries"]["edges"]]
     assert [(entry["__typename"], entry["points"]) for entry in entries] == [
         ("CampaignReversalEntry", -25),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from domain import limits, purchases
+from domain.refusals import OutcomeUnknown
 from handlers import aws, outbox, runtime
 from handlers.ingest import Ingester
 from handlers.queue import Queue
@@ -259,6 +261,40 @@ def test_the_same_key_with_other_purchases_is_refused(stack: Stack, ada: str) ->
     assert answer.refusals == [("IDEMPOTENCY_KEY_REUSED", "input.idempotencyKey")]
 
 
+def test_what_may_not_have_been_queued_is_refused_as_a_whole_when_it_is_too_old(
+    stack: Stack, ada: str, clock: Clock
+) -> None:
+    wanted = receipt(f"{ada}-1", ada, 500)
+    stack.sqs.is_full = True
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.sleep", lambda _seconds: None)
+        stack.submit(wanted, key=ada)
+    stack.sqs.is_full = False
+    stack.sqs.bodies.clear()
+    clock.now += limits.QUEUED_AGE_MAX + timedelta(seconds=1)
+
+    with stack.api.unchanged():
+        answer = stack.submit(wanted, key=ada)
+
+    assert answer.refusals == [("SUBMITTED_TOO_LONG_AGO", "input.idempotencyKey")]
+    assert stack.sqs.bodies == []
+
+
+def test_of_two_inputs_under_one_key_the_second_is_told_in_its_receipt(stack: Stack, ada: str) -> None:
+    payload = stack.submit(receipt(f"{ada}-1", ada, 500), receipt(f"{ada}-1", ada, 700), key=ada).data[
+        "purchasesSubmit"
+    ]
+
+    assert [
+        each["refusal"] and (each["refusal"]["code"], each["refusal"]["field"]) for each in payload["receipts"]
+    ] == [
+        None,
+        ("IDEMPOTENCY_KEY_REUSED", ["input", "purchases", "1", "externalId"]),
+    ]
+    assert stack.work() == []
+    assert stack.api.balance(ada) == 5
+
+
 def test_where_the_queue_takes_nothing_the_outcome_is_unknown_until_it_is_sent_again(stack: Stack, ada: str) -> None:
     stack.sqs.is_full = True
     with pytest.MonkeyPatch.context() as patch:
@@ -439,6 +475,130 @@ def test_a_purchase_that_breaks_the_program_leaves_the_others_of_its_batch_alone
     monkeypatch.setattr(runtime, "now", Clock())
     assert stack.take(bodies[1]) == []
     assert statuses(stack.show(payload["submission"]["id"], manager())) == ["APPLIED"] * 3
+
+
+def test_a_worker_that_is_killed_at_its_last_attempt_leaves_a_failure(
+    stack: Stack, ada: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """As a time-out ends a function: nothing behind it runs."""
+
+    payload = stack.submit(receipt(f"{ada}-1", ada, 100), receipt(f"{ada}-2", ada, 100), key=ada).data[
+        "purchasesSubmit"
+    ]
+    bodies = list(stack.sqs.bodies)
+    stack.sqs.bodies.clear()
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(purchases, "record_each", killed)
+        with pytest.raises(Killed):
+            stack.take(*bodies, delivery=limits.DELIVERIES_MAX - 1)
+        assert statuses(stack.show(payload["submission"]["id"])) == ["ACCEPTED", "ACCEPTED"]
+        with pytest.raises(Killed):
+            stack.take(*bodies, delivery=limits.DELIVERIES_MAX)
+
+    shown = stack.show(payload["submission"]["id"])
+    assert [(each["status"], each["failure"]) for each in shown["items"]["nodes"]] == [
+        ("FAILED", "It failed 5 times: its worker was cut off.")
+    ] * 2
+
+    # SQS has moved it to the queue of failures; moved back, it is applied.
+    assert stack.take(*bodies) == []
+    assert statuses(stack.show(payload["submission"]["id"])) == ["APPLIED", "APPLIED"]
+
+
+def test_what_comes_right_at_its_last_attempt_is_applied_or_refused(stack: Stack, ada: str) -> None:
+    payload = stack.submit(receipt(f"{ada}-1", ada, 100), receipt(f"{ada}-2", "nobody", 100), key=ada).data[
+        "purchasesSubmit"
+    ]
+    bodies = list(stack.sqs.bodies)
+    stack.sqs.bodies.clear()
+
+    assert stack.take(*bodies, delivery=limits.DELIVERIES_MAX) == []
+
+    assert statuses(stack.show(payload["submission"]["id"])) == ["APPLIED", "REFUSED"]
+    assert stack.failures.bodies == []
+
+
+def test_what_cannot_be_noted_before_the_last_attempt_is_booked_all_the_same(
+    stack: Stack, ada: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.submit(*(receipt(f"{ada}-{n}", ada, 100) for n in range(3)), key=ada)
+    bodies = list(stack.sqs.bodies)
+    stack.sqs.bodies.clear()
+    asked: list[int] = []
+
+    def busy(_self: Any, _submission: str, note: Any, **_: Any) -> None:
+        asked.append(note.index)
+        raise OutcomeUnknown("The store is too busy.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SubmissionTable, "note", busy)
+        assert stack.take(*bodies, delivery=limits.DELIVERIES_MAX) == []
+
+    assert asked == [0]
+    assert stack.api.balance(ada) == 3
+
+
+@pytest.mark.parametrize("is_program", [True, False], ids=["program", "clock"])
+def test_a_worker_that_cannot_even_begin_leaves_the_reason_with_each_message(
+    stack: Stack, ada: str, is_program: bool
+) -> None:
+    payload = stack.submit(receipt(f"{ada}-1", ada, 100), receipt(f"{ada}-2", ada, 100), key=ada).data[
+        "purchasesSubmit"
+    ]
+    bodies = list(stack.sqs.bodies)
+    stack.sqs.bodies.clear()
+
+    def broken(*_: Any) -> Any:
+        raise KeyError("zone")
+
+    whole = stack.ingester
+    ingester = replace(whole, program=broken) if is_program else replace(whole, now=broken)
+    assert stack.take(*bodies, ingester=ingester) == [0, 1]
+    assert stack.take(*bodies, ingester=ingester, delivery=limits.DELIVERIES_MAX) == []
+
+    assert stack.failures.bodies == bodies
+    shown = stack.show(payload["submission"]["id"])
+    assert [(each["status"], each["failure"]) for each in shown["items"]["nodes"]] == [
+        ("FAILED", "It failed 5 times: KeyError.")
+    ] * 2
+
+
+def test_a_worker_without_a_program_leaves_the_reason_too(stack: Stack, ada: str) -> None:
+    stack.submit(receipt(f"{ada}-1", ada, 100), key=ada)
+    bodies = list(stack.sqs.bodies)
+    stack.sqs.bodies.clear()
+
+    ingester = replace(stack.ingester, program=lambda: None)
+    assert stack.take(*bodies, "not even JSON", ingester=ingester) == [0]
+
+    assert stack.failures.bodies == ["not even JSON"]
+
+
+def test_purchases_that_are_booked_one_by_one_are_booked_in_their_order(
+    stack: Stack, ada: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.submit(*(receipt(f"{ada}-{n}", ada, 100 * n) for n in range(1, 5)), key=ada)
+    bodies = list(stack.sqs.bodies)
+    stack.sqs.bodies.clear()
+    earned = purchases._earned
+
+    def broken(state: Any, program: Any, basket: Any, **more: Any) -> Any:
+        if basket.total.amount_minor == 300:
+            raise ZeroDivisionError
+        return earned(state, program, basket, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(purchases, "_earned", broken)
+        # The third of them, in the place where it came.
+        assert stack.take(bodies[3], bodies[2], bodies[0], bodies[1]) == [1]
+
+    entries = [edge["node"] for edge in stack.api.member(ada)["entries"]["edges"]]
+    assert [each["points"] for each in entries if each["points"]] == [4, 2, 1]
 
 
 def test_the_log_says_what_a_batch_came_to(stack: Stack, ada: str) -> None:

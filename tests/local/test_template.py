@@ -220,17 +220,21 @@ def test_a_queue_is_worked_off_or_keeps_what_failed(resources: Resources) -> Non
 def test_every_queue_that_is_worked_off_lets_messages_fail_alone_and_keeps_those_that_fail(
     resources: Resources,
 ) -> None:
-    """ReportBatchItemFailures, visibility of six time-outs, a queue of failures after five deliveries, a bound of workers."""
+    """ReportBatchItemFailures, visibility of six time-outs and the window, a queue of failures after five deliveries that keeps
+    what comes there for as long again as its queue did, a bound of workers."""
     for each in worked(resources):
         queue = resources[each.name]["Properties"]
         timeout = resources[each.function]["Properties"]["Timeout"]
         failures = resources[each.failures]["Properties"]
         assert each.mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         assert each.mapping["ScalingConfig"]["MaximumConcurrency"]
-        assert queue["VisibilityTimeout"] >= 6 * timeout
+        assert queue["VisibilityTimeout"] >= 6 * timeout + each.mapping.get("MaximumBatchingWindowInSeconds", 0)
         assert queue["RedrivePolicy"]["maxReceiveCount"] == limits.DELIVERIES_MAX
-        # Longer than the queue itself keeps a message: what SQS moves there counts from when it was sent.
-        assert failures["MessageRetentionPeriod"] >= queue["MessageRetentionPeriod"]
+        # What SQS moves there counts from when it was sent: at least half of the time is left to look into it.
+        assert 2 * queue["MessageRetentionPeriod"] <= failures["MessageRetentionPeriod"]
+        # And what nobody has moved back is never too old to be booked.
+        both = queue["MessageRetentionPeriod"] + failures["MessageRetentionPeriod"]
+        assert both <= limits.QUEUED_AGE_MAX.total_seconds()
     assert all(queue["Properties"]["SqsManagedSseEnabled"] for queue in of_type(resources, "AWS::SQS::Queue").values())
 
 

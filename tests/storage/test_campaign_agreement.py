@@ -14,7 +14,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from domain.campaigns import Action, Budget, Campaign, Status, Step
-from domain.campaigns.store import CampaignKnown, Campaigns, Chunk, Decision, Done, Outcome, Run, RunKind, Shard
+from domain.campaigns.lifecycle import AudienceEmpty, CampaignState
+from domain.campaigns.store import (
+    Campaigns,
+    Chunk,
+    Decision,
+    Done,
+    KeyTaken,
+    KeyUse,
+    Outcome,
+    Run,
+    RunKind,
+    Shard,
+)
+from domain.refusals import Refusal
 from domain.store import Contended
 from storage.campaigns import CampaignTable
 from storage.memory import Memory
@@ -37,6 +50,11 @@ RUNS = st.sampled_from(
         )
     ]
 )
+KEYS = [bytes([number]) * 16 for number in range(4)]
+REFUSALS = st.builds(AudienceEmpty, st.just("Nobody.")) | st.builds(
+    CampaignState, st.just("No."), field=st.just(("input", "id"))
+)
+USES = st.builds(KeyUse, st.sampled_from(KEYS), IDS, st.sampled_from(Action), st.sampled_from([b"", b"a"]))
 SHARD_NUMBERS = st.integers(0, 1)
 NUMBERS = st.integers(1, 3)
 CHOICES = st.lists(st.integers(0, 2) | st.sampled_from(Outcome), max_size=4).map(tuple)
@@ -74,9 +92,9 @@ class Agreement(RuleBasedStateMachine):
 
     # --- calls --------------------------------------------------------------------------------------------------------
 
-    @rule(id=IDS, key=st.sampled_from([b"1" * 16, b"2" * 16, b"3" * 16]))
+    @rule(id=IDS, key=st.sampled_from(KEYS))
     def create(self, id: str, key: bytes) -> None:
-        if self.memory.find(id) is not None and self.memory.used_for(key) is None:
+        if self.memory.find(id) is not None and self.memory.used(key) is None:
             # No two campaigns have the same id.
             return
         step = Step(Action.CREATE, "staff", NOW, key)
@@ -84,14 +102,28 @@ class Agreement(RuleBasedStateMachine):
         if self.both(lambda campaigns: campaigns.create(made)) is None:
             self.stale.append(made)
 
-    @rule(place=st.integers(0, 30), status=st.sampled_from(Status), previews=st.integers(0, 1))
-    def save(self, place: int, status: Status, previews: int) -> None:
+    @rule(
+        place=st.integers(0, 30),
+        status=st.sampled_from(Status),
+        previews=st.integers(0, 1),
+        times=st.tuples(*[st.sampled_from([None, NOW])] * 3),
+        use=st.none() | USES,
+    )
+    def save(self, place: int, status: Status, previews: int, times: tuple[Any, ...], use: KeyUse | None) -> None:
         if not self.stale:
             return
-        seen = self.stale[place % len(self.stale)]
-        saved = self.both(lambda campaigns: campaigns.save(replace(seen, status=status, previews=previews)))
+        launched, stopped, settled = times
+        seen = replace(
+            self.stale[place % len(self.stale)], launched_at=launched, stopped_at=stopped, settled_at=settled
+        )
+        changed = replace(seen, status=status, previews=previews).watching("b1", place, NOW)
+        saved = self.both(lambda campaigns: campaigns.save(changed, use=use))
         if isinstance(saved, Campaign):
             self.stale.append(saved)
+
+    @rule(use=USES, refusal=REFUSALS)
+    def refuse(self, use: KeyUse, refusal: Refusal) -> None:
+        self.both(lambda campaigns: campaigns.refuse(replace(use, refusal=refusal)))
 
     @rule(run=RUNS, shard=SHARD_NUMBERS, size=st.integers(0, 2))
     def cut(self, run: Run, shard: int, size: int) -> None:
@@ -159,6 +191,7 @@ class Agreement(RuleBasedStateMachine):
     def both_tell_the_same(self) -> None:
         self.both(lambda campaigns: sorted(campaigns.at_work()))
         self.both(lambda campaigns: [campaigns.find(each) for each in ("C1", "C2", "C10", "C")])
+        self.both(lambda campaigns: [campaigns.used(each) for each in (*KEYS, b"x" * 16)])
         # What was not touched was compared before.
         touched, self.touched = self.touched, None
         if touched is not None:
@@ -189,8 +222,8 @@ def answer(call: Callable[[Campaigns], Any], campaigns: Campaigns) -> Any:
         return call(campaigns)
     except Contended:
         return Contended
-    except CampaignKnown as known:
-        return CampaignKnown, known.campaign
+    except KeyTaken as taken:
+        return KeyTaken, taken.use
 
 
 # A failure is first made short, request by request, which takes minutes.

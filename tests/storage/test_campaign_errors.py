@@ -8,7 +8,8 @@ from pynamodb.connection import Connection
 from pynamodb.exceptions import VerboseClientError
 
 from domain.campaigns import Action, Budget, Campaign, Status, Step
-from domain.campaigns.store import CampaignKnown, Chunk, Decision, Done, Outcome, Run, RunKind, Shard
+from domain.campaigns.lifecycle import CampaignState
+from domain.campaigns.store import Chunk, Decision, Done, KeyTaken, KeyUse, Outcome, Run, RunKind, Shard
 from domain.refusals import OutcomeUnknown
 from domain.store import Contended
 from storage.campaigns import CampaignTable
@@ -27,6 +28,7 @@ def campaign(id: str, key: bytes) -> Campaign:
 FIRST = campaign("C1", b"1" * 16)
 CHUNK = Chunk(1, ("A", "B"))
 DECISION = Decision(1, (0, Outcome.HELD_OUT), (3, 0))
+USE = KeyUse(b"u" * 16, "C1", Action.APPROVE, b"a")
 DONE = Done(1, (Outcome.APPLIED, Outcome.HELD_OUT), 10)
 
 
@@ -44,7 +46,7 @@ class Write:
 WRITES = {
     "create": Write(
         lambda campaigns: campaigns.create(campaign("C2", b"2" * 16)),
-        CampaignKnown,
+        KeyTaken,
         is_transaction=True,
         met=OutcomeUnknown,
     ),
@@ -52,6 +54,10 @@ WRITES = {
     "save and list": Write(
         lambda campaigns: campaigns.save(replace(FIRST, status=Status.RUNNING)), Contended, is_transaction=True
     ),
+    "save and use a key": Write(
+        lambda campaigns: campaigns.save(replace(FIRST, approved_by="x"), use=USE), Contended, is_transaction=True
+    ),
+    "refuse": Write(lambda campaigns: campaigns.refuse(replace(USE, refusal=CampaignState("No."))), Contended),
     "keep_chunk": Write(lambda campaigns: campaigns.keep_chunk(RUN, 1, CHUNK), None, met=OutcomeUnknown),
     "keep_decision": Write(
         lambda campaigns: campaigns.keep_decision(RUN, 1, DECISION, budget=None), None, met=OutcomeUnknown
@@ -66,7 +72,7 @@ WRITES = {
 }
 READS: dict[str, Callable[[CampaignTable], object]] = {
     "find": lambda campaigns: campaigns.find("C1"),
-    "used_for": lambda campaigns: campaigns.used_for(b"1" * 16),
+    "used": lambda campaigns: campaigns.used(b"1" * 16),
     "newest": lambda campaigns: campaigns.newest(limit=3),
     "at_work": lambda campaigns: campaigns.at_work(),
     "last_chunk": lambda campaigns: campaigns.last_chunk(RUN, 1),

@@ -24,8 +24,10 @@ from domain.campaigns import (
     Status,
     Step,
     Validity,
+    lifecycle,
 )
-from domain.campaigns.store import Chunk, Decision, Done, Outcome, Run, RunKind, Shard
+from domain.campaigns.definition import Watched
+from domain.campaigns.store import Chunk, Decision, Done, KeyUse, Outcome, Run, RunKind, Shard
 from domain.notices import Notice, NoticeKind
 from storage import items, keys
 from storage.audit import kind_of
@@ -90,10 +92,12 @@ campaigns = st.builds(
     launched_at=st.none() | instants,
     ended_at=st.none() | instants,
     stopped_at=st.none() | instants,
+    settled_at=st.none() | instants,
     reverts_at=st.none() | instants,
     reverted_at=st.none() | instants,
     given=budgets,
     steps=st.lists(steps, max_size=3).map(tuple),
+    watched=st.lists(st.builds(Watched, texts, st.integers(0, 10**9), instants), max_size=3).map(tuple),
     version=st.integers(1, 10**9),
 )
 runs = st.builds(Run, ids, st.just(RunKind.PREVIEW), st.integers(1, 999)) | st.builds(
@@ -111,6 +115,24 @@ def test_a_campaign_comes_back_as_it_was(campaign: Campaign) -> None:
 
     assert items.campaign_from(item) == campaign
     assert kind_of(item) == "campaign"
+
+
+@search(100)
+@given(
+    st.builds(
+        KeyUse,
+        st.binary(min_size=16, max_size=16),
+        ids,
+        st.sampled_from(Action),
+        st.binary(max_size=16),
+        st.none() | st.builds(lifecycle.CampaignState, texts, field=st.lists(texts, max_size=3).map(tuple)),
+    )
+)
+def test_what_a_key_was_used_for_comes_back_as_it_was(use: KeyUse) -> None:
+    item = items.key_use_item(use)
+
+    assert items.key_use_from(item) == use
+    assert kind_of(item) == "campaign's key"
 
 
 @search(100)
@@ -229,6 +251,7 @@ STORED = Campaign(
     launched_at=NOW,
     given=Budget(1_000, None),
     steps=(Step(Action.CREATE, "staff:x", NOW, b"k" * 16, b"a"),),
+    watched=(Watched("b1", 12, NOW),),
     version=7,
 )
 
@@ -252,6 +275,7 @@ def test_a_campaign_is_stored_as_it_always_was() -> None:
         },
         "status": "PAUSED",
         "given": [1_000, None],
+        "watched": [["b1", 12, millis]],
         "steps": [["CREATE", "staff:x", millis, "6b" * 16, "61"]],
         "created_by": "staff:x",
         "approved_by": "staff:y",
@@ -261,6 +285,32 @@ def test_a_campaign_is_stored_as_it_always_was() -> None:
         "preview_members": 4,
         "created_at": millis,
         "launched_at": millis,
+    }
+
+
+def test_a_cancelled_campaign_says_when_it_was_settled() -> None:
+    settled = replace(STORED, status=Status.CANCELLED, stopped_at=NOW, settled_at=NOW)
+
+    document = json.loads(items.campaign_item(settled)["doc"]["S"])
+
+    millis = int(NOW.timestamp() * 1_000)
+    assert (document["stopped_at"], document["settled_at"]) == (millis, millis)
+
+
+def test_what_a_key_was_used_for_is_stored_as_it_always_was() -> None:
+    use = KeyUse(b"k" * 16, "01J", Action.LAUNCH, b"a")
+    item = {
+        "PK": {"S": "CMPK#" + "6b" * 16},
+        "SK": {"S": "K"},
+        "i": {"S": "01J"},
+        "a": {"S": "LAUNCH"},
+        "f": {"B": b"a"},
+    }
+
+    assert items.key_use_item(use) == item
+    refusal = lifecycle.AudienceEmpty("Nobody.", field=("input", "id"))
+    assert items.key_use_item(replace(use, refusal=refusal)) == item | {
+        "r": {"L": [{"S": "AUDIENCE_EMPTY"}, {"S": "Nobody."}, {"S": "input"}, {"S": "id"}]}
     }
 
 
@@ -316,6 +366,8 @@ def test_what_the_letters_stand_for_is_for_ever() -> None:
         "G": "GONE",
         "N": "NO_BONUS",
         "F": "FAILED",
+        "S": "STOPPED",
+        "L": "LATE",
     }
     assert {kind.value: kind.name for kind in RunKind} == {"p": "PREVIEW", "b": "BONUS", "r": "REVERSAL"}
     # A segment is a small letter, and no outcome is one.
@@ -393,6 +445,7 @@ def test_the_largest_campaign_is_below_an_item_of_dynamodb() -> None:
             message=Message(wide * limits.NAME_LENGTH_MAX, wide * limits.CAMPAIGN_TEXT_LENGTH_MAX),
         ),
         steps=(step,) * (limits.CAMPAIGN_STEPS_MAX + 1),
+        watched=(Watched("p10000", 10**9, NOW),) * 3,
     )
 
     assert item_bytes(items.campaign_item(campaign)) < 400 * 1_024

@@ -1,5 +1,6 @@
 """Campaigns on each store: the contract, races included, whole campaigns with workers in threads, and what an audit says."""
 
+import random
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -12,12 +13,14 @@ import pytest
 from domain import access, limits
 from domain.campaigns import Action, Budget, Campaign, Message, Status, Step, definition, lifecycle, results, work
 from domain.campaigns.chunks import Tools
+from domain.campaigns.lifecycle import CampaignState
 from domain.campaigns.store import (
-    CampaignKnown,
     Campaigns,
     Chunk,
     Decision,
     Done,
+    KeyTaken,
+    KeyUse,
     Outcome,
     Run,
     RunKind,
@@ -56,23 +59,28 @@ def campaign(id: str = "C1", *, key: bytes = KEY, **more: Any) -> Campaign:
     return Campaign(id, draft(10), created_by="staff", created_at=NOW, steps=(step,), **more)
 
 
+# What the key of `campaign()` was used for, and that of another call.
+MADE = KeyUse(KEY, "C1", Action.CREATE, b"a")
+USE = KeyUse(b"u" * 16, "C1", Action.APPROVE, b"b")
+
+
 def outcome_of(call: Callable[[], object]) -> object:
     try:
         return call()
-    except (Contended, TooManyAtWork, CampaignKnown) as error:
+    except (Contended, TooManyAtWork, KeyTaken) as error:
         return type(error)
 
 
 # --- campaigns --------------------------------------------------------------------------------------------------------
 
 
-def test_a_campaign_is_found_by_its_id_and_by_the_key_that_made_it(campaigns: Campaigns) -> None:
-    assert (campaigns.find("C1"), campaigns.used_for(KEY)) == (None, None)
+def test_a_campaign_is_found_by_its_id_and_its_key_is_used(campaigns: Campaigns) -> None:
+    assert (campaigns.find("C1"), campaigns.used(KEY)) == (None, None)
     made = campaign()
 
     campaigns.create(made)
 
-    assert (campaigns.find("C1"), campaigns.used_for(KEY)) == (made, made)
+    assert (campaigns.find("C1"), campaigns.used(KEY)) == (made, MADE)
     assert campaigns.find("C") is None
     assert campaigns.at_work() == []
 
@@ -80,11 +88,11 @@ def test_a_campaign_is_found_by_its_id_and_by_the_key_that_made_it(campaigns: Ca
 def test_a_key_makes_one_campaign(campaigns: Campaigns) -> None:
     campaigns.create(campaign())
 
-    with pytest.raises(CampaignKnown) as known:
+    with pytest.raises(KeyTaken) as taken:
         campaigns.create(campaign("C2"))
 
-    assert known.value.campaign == campaign()
-    assert campaigns.find("C2") is None
+    assert taken.value.use == MADE
+    assert (campaigns.find("C2"), campaigns.used(KEY)) == (None, MADE)
 
 
 def test_of_many_at_once_a_key_makes_one_campaign(campaigns: Campaigns) -> None:
@@ -95,8 +103,9 @@ def test_of_many_at_once_a_key_makes_one_campaign(campaigns: Campaigns) -> None:
 
     # Where two transactions meet, neither may know of the other's end.
     assert answers[None] == 1
-    assert {each for each in answers if each is not None} <= {CampaignKnown}
-    assert len(campaigns.newest(limit=9)) == 1
+    assert {each for each in answers if each is not None} <= {KeyTaken}
+    (made,) = campaigns.newest(limit=9)
+    assert campaigns.used(KEY) == replace(MADE, campaign=made.id)
 
 
 def test_a_campaign_is_saved_over_the_version_before_and_over_no_other(campaigns: Campaigns) -> None:
@@ -109,7 +118,7 @@ def test_a_campaign_is_saved_over_the_version_before_and_over_no_other(campaigns
     with pytest.raises(Contended):
         campaigns.save(replace(campaign(), previews=7, previewed=7))
     assert campaigns.find("C1") == saved
-    assert campaigns.used_for(KEY) == saved
+    assert campaigns.used(KEY) == MADE
 
 
 @pytest.mark.parametrize("status", Status)
@@ -157,6 +166,26 @@ def test_no_more_are_at_work_than_may_be_and_those_at_work_are_saved_all_the_sam
     assert campaigns.at_work() == ["C1"]
     with pytest.raises(TooManyAtWork):
         campaigns.save(replace(made[2], status=Status.SCHEDULED))
+
+
+def test_what_is_cancelled_is_listed_until_it_is_settled_however_many_are_at_work(
+    campaigns: Campaigns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "CAMPAIGNS_AT_WORK_MAX", 1)
+    made = [campaign(f"C{number}", key=bytes([number])) for number in range(2)]
+    for each in made:
+        campaigns.create(each)
+    paused = campaigns.save(replace(made[0], status=Status.PAUSED, launched_at=NOW))
+    campaigns.save(replace(made[1], status=Status.RUNNING, launched_at=NOW))
+    assert campaigns.at_work() == ["C1"]
+    with pytest.raises(TooManyAtWork):
+        campaigns.save(replace(paused, status=Status.RUNNING))
+
+    cancelled = campaigns.save(replace(paused, status=Status.CANCELLED, stopped_at=NOW))
+
+    assert campaigns.at_work() == ["C1", "C0"]
+    campaigns.save(replace(cancelled, settled_at=NOW))
+    assert campaigns.at_work() == ["C1"]
 
 
 def test_of_many_who_save_at_once_one_does(campaigns: Campaigns) -> None:
@@ -216,6 +245,117 @@ def test_a_list_of_large_campaigns_is_as_long_as_of_small_ones(table: Tables) ->
         campaigns.create(replace(campaign(f"C{number}", key=bytes([number])), created_by="x" * 300_000))
 
     assert [each.id for each in campaigns.newest(limit=6)] == [f"C{number}" for number in (6, 5, 4, 3, 2, 1)]
+
+
+# --- keys -------------------------------------------------------------------------------------------------------------
+
+
+def told_no(use: KeyUse, message: str = "No.") -> KeyUse:
+    return replace(use, refusal=CampaignState(message, field=("input", "id")))
+
+
+def test_what_a_key_was_used_for_is_written_with_the_campaign(campaigns: Campaigns) -> None:
+    campaigns.create(campaign())
+
+    saved = campaigns.save(replace(campaign(), approved_by="boss"), use=USE)
+
+    assert (campaigns.find("C1"), campaigns.used(USE.key), campaigns.used(KEY)) == (saved, USE, MADE)
+
+
+def test_with_a_key_that_was_used_nothing_is_saved(campaigns: Campaigns) -> None:
+    campaigns.create(campaign())
+    campaigns.refuse(told_no(USE))
+
+    for use in (USE, replace(USE, key=KEY), replace(USE, campaign="C9")):
+        with pytest.raises(Contended):
+            campaigns.save(replace(campaign(), status=Status.RUNNING), use=use)
+
+    assert (campaigns.find("C1"), campaigns.used(KEY), campaigns.at_work()) == (campaign(), MADE, [])
+    assert campaigns.used(USE.key) == told_no(USE)
+
+
+def test_over_another_version_a_key_is_not_used(campaigns: Campaigns) -> None:
+    campaigns.create(campaign())
+    saved = campaigns.save(replace(campaign(), previews=1))
+
+    with pytest.raises(Contended):
+        campaigns.save(replace(campaign(), approved_by="boss"), use=USE)
+
+    assert (campaigns.find("C1"), campaigns.used(USE.key)) == (saved, None)
+    campaigns.save(replace(saved, approved_by="boss"), use=USE)
+    assert campaigns.used(USE.key) == USE
+
+
+def test_what_may_not_be_at_work_uses_no_key(campaigns: Campaigns, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CAMPAIGNS_AT_WORK_MAX", 0)
+    campaigns.create(campaign())
+
+    with pytest.raises(TooManyAtWork):
+        campaigns.save(replace(campaign(), status=Status.RUNNING), use=USE)
+
+    assert (campaigns.find("C1"), campaigns.used(USE.key), campaigns.at_work()) == (campaign(), None, [])
+
+
+def test_a_no_is_written_once_and_as_it_was_said(campaigns: Campaigns) -> None:
+    campaigns.create(campaign())
+
+    campaigns.refuse(told_no(USE))
+    for use in (told_no(USE, "Never."), USE, told_no(replace(USE, campaign="C9")), told_no(replace(USE, key=KEY))):
+        with pytest.raises(Contended):
+            campaigns.refuse(use)
+
+    assert campaigns.used(USE.key) == told_no(USE)
+    assert (campaigns.find("C1"), campaigns.used(KEY)) == (campaign(), MADE)
+    with pytest.raises(KeyTaken) as taken:
+        campaigns.create(campaign("C2", key=USE.key))
+    assert taken.value.use == told_no(USE)
+    assert campaigns.find("C2") is None
+
+
+def test_of_many_who_are_told_no_at_once_one_no_stands(campaigns: Campaigns) -> None:
+    answers = at_once(
+        [lambda number=number: outcome_of(lambda: campaigns.refuse(told_no(USE, str(number)))) for number in range(8)]
+    )
+
+    assert Counter(answers) == {None: 1, Contended: 7}
+    assert campaigns.used(USE.key) == told_no(USE, str(answers.index(None)))
+
+
+@pytest.mark.parametrize("round_", range(4))
+def test_of_many_who_create_save_and_refuse_with_a_key_at_once_one_does_all_and_the_others_nothing(
+    campaigns: Campaigns, round_: int
+) -> None:
+    old = [campaign(f"OLD{number}", key=bytes([number]) * 16) for number in range(3)]
+    for each in old:
+        campaigns.create(each)
+    new = [campaign(f"NEW{number}", key=USE.key) for number in range(3)]
+    # What each of them uses the key for.
+    uses = [
+        *(replace(MADE, key=USE.key, campaign=each.id) for each in new),
+        *(replace(USE, campaign=each.id) for each in old),
+        *(told_no(USE, str(number)) for number in range(3)),
+    ]
+
+    def save(each: Campaign, use: KeyUse) -> object:
+        return outcome_of(lambda: campaigns.save(replace(each, status=Status.RUNNING), use=use))
+
+    calls = [
+        *(lambda each=each: outcome_of(lambda: campaigns.create(each)) for each in new),
+        *(lambda each=each, use=use: save(each, use) for each, use in zip(old, uses[3:6], strict=True)),
+        *(lambda use=use: outcome_of(lambda: campaigns.refuse(use)) for use in uses[6:]),
+    ]
+    places = random.Random(round_).sample(range(len(calls)), len(calls))
+    answers = dict(zip(places, at_once([calls[place] for place in places]), strict=True))
+
+    (won,) = [place for place, answer in answers.items() if answer not in (Contended, KeyTaken)]
+    assert campaigns.used(USE.key) == uses[won]
+    assert [campaigns.find(each.id) for each in new] == [
+        each if won == place else None for place, each in enumerate(new)
+    ]
+    for place, each in enumerate(old, start=3):
+        saved = replace(each, status=Status.RUNNING, version=2)
+        assert campaigns.find(each.id) == (saved if won == place else each)
+    assert campaigns.at_work() == [each.id for place, each in enumerate(old, start=3) if won == place]
 
 
 # --- members ----------------------------------------------------------------------------------------------------------

@@ -39,6 +39,8 @@ SUBMISSION = Submission(
         Item(None, None, refusal=MemberNotFound("No.", field=("input", "purchases", "1", "member"))),
         Item("till", "🔑", b"or so..."),
         Item("till", "4", refusal=MemberNotFound("No.")),
+        Item("till", "5", b"not yet.", MemberNotFound("No.")),
+        Item("till", "6", b"and now."),
     ),
 )
 
@@ -55,6 +57,14 @@ def test_a_submission_is_found_as_it_was_kept(submissions: Submissions) -> None:
 
     assert submissions.find(SUBMISSION.id) == SUBMISSION
     assert submissions.find("f" * 32) is None
+
+
+def test_a_submission_of_which_no_refused_purchase_can_be_recorded_is_found_so(submissions: Submissions) -> None:
+    kept = replace(SUBMISSION, items=SUBMISSION.items[:4])
+
+    submissions.keep(kept)
+
+    assert submissions.find(SUBMISSION.id) == kept
 
 
 def test_a_submission_is_kept_once(submissions: Submissions) -> None:
@@ -78,10 +88,10 @@ def test_that_it_was_sent_is_known_when_it_was_written(submissions: Submissions)
     assert not submissions.was_sent("f" * 32)
 
 
-def test_the_first_refusal_and_the_first_failure_of_a_purchase_stay(submissions: Submissions) -> None:
+def test_the_first_refusal_and_the_last_failure_of_a_purchase_stay(submissions: Submissions) -> None:
     refused = Note(499, refusal=MemberNotFound("No.", field=("input", "purchases", "499", "member")))
     failed = Note(7, failure="It failed 5 times: KeyError.")
-    for note in (refused, failed, Note(7, failure="Again."), Note(499, refusal=MemberNotFound("Again."))):
+    for note in (refused, Note(7, failure="It was cut off."), failed, Note(499, refusal=MemberNotFound("Again."))):
         submissions.note(SUBMISSION.id, note, at=NOW)
     submissions.note(SUBMISSION.id, Note(7, refusal=MemberNotFound("Later.")), at=NOW)
     submissions.note("f" * 32, Note(0, failure="Another one's."), at=NOW)

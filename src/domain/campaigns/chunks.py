@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from domain import ledger, limits, notices
+from domain import days, ledger, limits, notices
 from domain.campaigns import giving, lifecycle
 from domain.campaigns.definition import Budget, Campaign
 from domain.campaigns.store import Campaigns, Chunk, Decision, Done, Outcome, Run, RunKind
@@ -73,8 +73,12 @@ class ChunkWork:
             case RunKind.PREVIEW:
                 outcomes = [self._counted(choice) for choice in self._choices(chunk)]
             case RunKind.BONUS:
-                self.decision = campaigns.decision(run, self.shard, self.number) or self._decided(chunk)
-                outcomes = self._given(chunk, self.decision)
+                self.decision = campaigns.decision(run, self.shard, self.number)
+                if self.campaign.is_unsettled:
+                    outcomes = self._settled(chunk)
+                else:
+                    self.decision = self.decision or self._decided(chunk)
+                    outcomes = self._given(chunk, self.decision)
             case RunKind.REVERSAL:
                 outcomes = self._reverted(chunk)
         self._finish(Done(self.number, tuple(outcomes), self.points), chunk)
@@ -85,14 +89,14 @@ class ChunkWork:
         return (self._choice(account) for account in self._each(chunk.accounts))
 
     def _choice(self, account: str) -> int | Outcome:
-        """What a member is to get, as they are now. An account that cannot be read gets nothing, and holds up no other."""
+        """What a member is to get, as they are now. An account that cannot be read gets nothing, when nobody will try again."""
         try:
             return self._judged(account)
         except OutcomeUnknown:
             # The store's trouble, not the account's.
             raise
         except Exception as error:
-            self.work.tell(account, error)
+            self._wrong(account, error)
             return Outcome.FAILED
 
     def _judged(self, account: str) -> int | Outcome:
@@ -104,6 +108,9 @@ class ChunkWork:
         if (no := giving.BARRED.get(head.state.status)) is not None:
             return no
         draft, state = self.campaign.draft, ledger.current(head, now, program).state
+        until = draft.validity.until
+        if until is not None and days.day_of(max(now, state.at), program.zone) > until:
+            return Outcome.LATE
         if not draft.audience.includes(state, home.profile, program):
             return Outcome.OUTSIDE
         segment = draft.award.of(state, home.profile, program)
@@ -120,6 +127,7 @@ class ChunkWork:
     def _decided(self, chunk: Chunk) -> Decision:
         """Decides for a chunk, and takes from the budget what that comes to, in one step."""
         choices = tuple(self._choices(chunk))
+        self._require_right()
         campaigns, given = self.work.campaigns, self.campaign.given
         for attempt in range(limits.CAMPAIGN_ATTEMPTS_MAX):
             left = (campaigns.budget(self.run) or given) if given else given
@@ -212,6 +220,30 @@ class ChunkWork:
         self.points += booked.entry.points
         return Outcome.APPLIED
 
+    # --- settling ------------------------------------------------------------------------------------------------------
+
+    def _settled(self, chunk: Chunk) -> list[Outcome]:
+        """What became of a chunk of a cancelled campaign: whoever has the bonus has it, and nobody else gets it any more."""
+        chosen = _chosen(chunk, self.decision) if self.decision else {}
+        choices = self.decision.choices if self.decision else (Outcome.STOPPED,) * len(chunk.accounts)
+        outcomes: dict[str, Outcome] = {}
+        for account in self._each(chosen):
+            outcomes[account] = self._guarded(account, lambda account: self._looked_up(account, chosen[account][1]))
+        return [
+            choice if isinstance(choice, Outcome) else outcomes[account]
+            for account, choice in zip(chunk.accounts, choices, strict=True)
+        ]
+
+    def _looked_up(self, account: str, seen: int) -> Outcome:
+        home = giving.read(self.work.store, account)
+        if home is None:
+            return Outcome.GONE
+        fate = giving.fate(self.work.store, home, bonus_key(self.campaign.id, account), giving.BARRED, seq=seen)
+        if isinstance(fate, ledger.Outcome):
+            self.points += fate.entry.points
+            return Outcome.APPLIED
+        return Outcome.STOPPED if fate is None else fate
+
     # --- taking back ---------------------------------------------------------------------------------------------------
 
     def _reverted(self, chunk: Chunk) -> list[Outcome]:
@@ -280,9 +312,12 @@ class ChunkWork:
         self.work.tell(account, error)
         self.failed[account] = f"{type(error).__name__}: {error}"
 
-    def _finish(self, done: Done, chunk: Chunk) -> None:
+    def _require_right(self) -> None:
         if self.failed and not self.work.is_last:
             raise NotDone(f"{len(self.failed)} accounts, the first of them {next(iter(self.failed))}")
+
+    def _finish(self, done: Done, chunk: Chunk) -> None:
+        self._require_right()
         campaigns = self.work.campaigns
         counts = Counter(done.outcomes)
         for attempt in range(limits.CAMPAIGN_ATTEMPTS_MAX):
@@ -308,7 +343,9 @@ class ChunkWork:
         if self.run.kind is not RunKind.BONUS or not self.campaign.given:
             return None
         campaigns, segments, decision = self.work.campaigns, self.campaign.draft.award.segments, self.decision
-        assert decision is not None, "what is done was decided"
+        if decision is None:
+            # It was cancelled before anything was taken.
+            return None
         back = [
             segments[choice].points
             for choice, outcome in zip(decision.choices, done.outcomes, strict=True)

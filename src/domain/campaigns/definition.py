@@ -151,13 +151,24 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Watched:
+    """How far a run was: `reached` grows with everything that is written of it. It has not moved, nor been handed out, since
+    `at`."""
+
+    run: str
+    reached: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Campaign:
     """A campaign and where it stands. `version` counts how often it was written.
 
     `previews` is how many previews were begun, and `preview_points` and `preview_members` what the last finished one found.
     `launches_at` is when a scheduled one launches, `launched_at` when it did (program's time): none of its entries is older.
-    `given` is the budget that holds for it: its own, and, where nobody has approved it, what may be given without.
-    `stopped_at` is when it was cancelled, and `reverts_at` when taking back begins.
+    `given` is the budget that holds for it: its own, and, where nobody has approved it, what may be given without. `stopped_at`
+    is when it was cancelled, `settled_at` when what it had given by then was written down, and `reverts_at` when taking back
+    begins. `watched` says how far each run was that is at work.
     """
 
     id: str
@@ -177,13 +188,31 @@ class Campaign:
     reverts_at: datetime | None = None
     reverted_at: datetime | None = None
     given: Budget = Budget()
+    settled_at: datetime | None = None
     steps: tuple[Step, ...] = field(default=())
+    watched: tuple[Watched, ...] = ()
     version: int = 1
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether it was cancelled after its launch, and what it had given by then is not written down yet."""
+        return self.launched_at is not None and self.stopped_at is not None and self.settled_at is None
+
+    def watch(self, run: str) -> "Watched | None":
+        """How far a run was when somebody looked."""
+        return next((each for each in self.watched if each.run == run), None)
+
+    def watching(self, run: str, reached: int, at: datetime) -> "Campaign":
+        """The campaign after somebody has looked at a run, or handed it out."""
+        # A preview, a bonus and a reversal: what else there was is over.
+        others = tuple(each for each in self.watched if each.run != run)[-2:]
+        return replace(self, watched=(*others, Watched(run, reached, at)))
 
     @property
     def is_at_work(self) -> bool:
         """Whether somebody has to look after it: it waits for its time, or workers are, or may be, at it."""
-        return self.status in (Status.SCHEDULED, Status.RUNNING, Status.REVERTING) or self.previewed < self.previews
+        waits = self.status in (Status.SCHEDULED, Status.RUNNING, Status.REVERTING)
+        return waits or self.is_unsettled or self.previewed < self.previews
 
 
 # --- checking ---------------------------------------------------------------------------------------------------------

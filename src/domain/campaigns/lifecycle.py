@@ -23,7 +23,7 @@ from domain.campaigns.definition import (
     Step,
     checked,
 )
-from domain.campaigns.store import CampaignKnown, Campaigns, Run, RunKind, TooManyAtWork
+from domain.campaigns.store import Campaigns, KeyTaken, KeyUse, Run, RunKind, TooManyAtWork
 from domain.entries import caller_key
 from domain.lists import ListNotFound, ListNotReady, MemberList
 from domain.programs import Program
@@ -38,26 +38,38 @@ class CampaignNotFound(Refusal):
 class CampaignState(Refusal):
     """Where the campaign stands, this cannot be done with it: it runs, is over, or was launched before."""
 
+    final = True
+
 
 class PreviewMissing(Refusal):
     """Nobody has looked yet at whom the campaign means and what it costs, or the preview is not finished."""
+
+    final = True
 
 
 class AudienceEmpty(Refusal):
     """The preview found nobody who would get anything."""
 
+    final = True
+
 
 class ApprovalMissing(Refusal):
     """The campaign may give more points than one person launches alone; somebody else has to approve it."""
+
+    final = True
 
 
 class ApproverInvolved(Refusal):
     """Who made a campaign cannot approve it."""
 
+    final = True
+
 
 class CampaignsBusy(Refusal):
     """`limits.CAMPAIGNS_AT_WORK_MAX` campaigns are at work; this one has to wait until one of them is done."""
 
+
+_BONUS, _REVERSAL = f"{RunKind.BONUS.value}1", f"{RunKind.REVERSAL.value}1"
 
 _ANY: tuple[type[Refusal], ...] = (InvalidText, CampaignNotFound, IdempotencyKeyReused, CampaignState)
 CREATE_REFUSALS: tuple[type[Refusal], ...] = (
@@ -82,7 +94,7 @@ LAUNCH_REFUSALS: tuple[type[Refusal], ...] = (
     CampaignsBusy,
 )
 PAUSE_REFUSALS: tuple[type[Refusal], ...] = _ANY
-RESUME_REFUSALS: tuple[type[Refusal], ...] = (*_ANY, CampaignsBusy)
+RESUME_REFUSALS: tuple[type[Refusal], ...] = (*_ANY, InvalidTime, CampaignsBusy)
 CANCEL_REFUSALS: tuple[type[Refusal], ...] = _ANY
 REVERT_REFUSALS: tuple[type[Refusal], ...] = (*_ANY, CampaignsBusy)
 
@@ -121,20 +133,23 @@ def create(
             lists.require_ready(find_list, draft.audience.list_id, field=("input", "audience", "listId"))
     except Refusal:
         # What was good when it was made may be too late by now, or name what the program has no more.
-        made = campaigns.used_for(key)
-        if made is None or (made.steps[0].key, made.steps[0].asked) != (key, asked):
+        use = campaigns.used(key)
+        if use is None or (use.action, use.asked) != (Action.CREATE, asked):
             raise
-        return Changed(made, replayed=True)
+        return _made_before(campaigns, use, asked)
     step = Step(Action.CREATE, actor.id, now, key, asked)
     campaign = Campaign(campaign_id, draft, created_by=actor.id, created_at=now, steps=(step,))
     try:
         campaigns.create(campaign)
-    except CampaignKnown as known:
-        first = known.campaign.steps[0]
-        if (first.key, first.asked) != (key, asked):
-            raise _reused() from None
-        return Changed(known.campaign, replayed=True)
+    except KeyTaken as taken:
+        return _made_before(campaigns, taken.use, asked)
     return Changed(campaign, replayed=False)
+
+
+def _made_before(campaigns: Campaigns, use: KeyUse, asked: bytes) -> Changed:
+    if (use.action, use.asked) != (Action.CREATE, asked):
+        raise _reused()
+    return Changed(_known(campaigns, use.campaign), replayed=True)
 
 
 def preview(campaigns: Campaigns, *, actor: Actor, idempotency_key: str, campaign_id: str, now: datetime) -> Changed:
@@ -146,7 +161,8 @@ def preview(campaigns: Campaigns, *, actor: Actor, idempotency_key: str, campaig
         _require(campaign, Status.DRAFT, Status.SCHEDULED, what="looked at")
         # Who approved it had seen other figures.
         approved_by = None if campaign.status is Status.DRAFT else campaign.approved_by
-        return replace(campaign, previews=campaign.previews + 1, approved_by=approved_by)
+        begun = replace(campaign, previews=campaign.previews + 1, approved_by=approved_by)
+        return begun.watching(str(Run(campaign.id, RunKind.PREVIEW, begun.previews)), 0, now)
 
     return _changed(campaigns, Action.PREVIEW, change, actor, idempotency_key, campaign_id, now)
 
@@ -184,9 +200,7 @@ def launch(
                 f"A campaign is scheduled later than now, by {limits.CAMPAIGN_AHEAD_MAX.days} days at most.",
                 field=("input", "at"),
             )
-        until = campaign.draft.validity.until
-        if until is not None and days.day_of(at or now, program.zone) > until:
-            raise InvalidTime("Its points would have expired by then.", field=("input", "at" if at else "id"))
+        _require_in_time(campaign, program, at or now, field="at" if at else "id")
         _require_preview(campaign)
         if not campaign.preview_members:
             raise AudienceEmpty("The preview found nobody who would get anything.", field=("input", "id"))
@@ -197,15 +211,15 @@ def launch(
                 field=("input", "id"),
             )
         budget = campaign.draft.budget
-        if campaign.approved_by is None and budget.points is None:
-            # What nobody has approved never gives more than that, however many join meanwhile.
-            budget = Budget(most, budget.members)
+        if budget.points is None:
+            # However many join meanwhile: never more than was approved, or than needs no approval.
+            budget = Budget(max(most, campaign.preview_points or 0), budget.members)
         begun = replace(campaign, given=budget)
         return begun if at is None else replace(begun, status=Status.SCHEDULED, launches_at=at)
 
     def launched(campaign: Campaign) -> Campaign:
         changed = change(campaign)
-        return changed if changed.status is Status.SCHEDULED else started(changed, now=now)
+        return changed if changed.status is Status.SCHEDULED else started(changed, now=now).watching(_BONUS, 0, now)
 
     asked = at.isoformat() if at else None
     return _changed(campaigns, Action.LAUNCH, launched, actor, idempotency_key, campaign_id, now, asked)
@@ -221,23 +235,35 @@ def pause(campaigns: Campaigns, *, actor: Actor, idempotency_key: str, campaign_
     return _changed(campaigns, Action.PAUSE, change, actor, idempotency_key, campaign_id, now)
 
 
-def resume(campaigns: Campaigns, *, actor: Actor, idempotency_key: str, campaign_id: str, now: datetime) -> Changed:
-    """Goes on where a pause stopped. Refuses `RESUME_REFUSALS`, in their order."""
+def resume(
+    campaigns: Campaigns,
+    program: Program,
+    *,
+    actor: Actor,
+    idempotency_key: str,
+    campaign_id: str,
+    now: datetime,
+) -> Changed:
+    """Goes on where a pause stopped. Refuses `RESUME_REFUSALS`, in their order: `InvalidTime` where its points would be over."""
 
     def change(campaign: Campaign) -> Campaign:
         _require(campaign, Status.PAUSED, what="resumed")
-        return replace(campaign, status=Status.RUNNING)
+        _require_in_time(campaign, program, now, field="id")
+        reached = 0 if (seen := campaign.watch(_BONUS)) is None else seen.reached
+        return replace(campaign, status=Status.RUNNING).watching(_BONUS, reached, now)
 
     return _changed(campaigns, Action.RESUME, change, actor, idempotency_key, campaign_id, now)
 
 
 def cancel(campaigns: Campaigns, *, actor: Actor, idempotency_key: str, campaign_id: str, now: datetime) -> Changed:
-    """Gives nothing more, for good. What was given stands until it is reverted. Refuses `CANCEL_REFUSALS`."""
+    """Gives nothing more, for good. What was given stands until it is reverted; when the last worker must have ended
+    (`limits.CAMPAIGN_WORKER_MAX`), it is written down what became of everybody. Refuses `CANCEL_REFUSALS`."""
 
     def change(campaign: Campaign) -> Campaign:
         _require(campaign, Status.DRAFT, Status.SCHEDULED, Status.RUNNING, Status.PAUSED, what="cancelled")
-        # A preview that is at work ends with it.
-        return replace(campaign, status=Status.CANCELLED, stopped_at=now, ended_at=now, previewed=campaign.previews)
+        # A preview that is at work ends with it; and the bonus is to be handed out once more, to be settled.
+        ended = replace(campaign, status=Status.CANCELLED, stopped_at=now, ended_at=now)
+        return replace(ended, previewed=campaign.previews, watched=())
 
     return _changed(campaigns, Action.CANCEL, change, actor, idempotency_key, campaign_id, now)
 
@@ -245,16 +271,16 @@ def cancel(campaigns: Campaigns, *, actor: Actor, idempotency_key: str, campaign
 def revert(campaigns: Campaigns, *, actor: Actor, idempotency_key: str, campaign_id: str, now: datetime) -> Changed:
     """Takes back what a campaign has given, as far as members still have it. Refuses `REVERT_REFUSALS`, in their order.
 
-    After a cancellation it begins when the last worker must have ended (`limits.CAMPAIGN_WORKER_MAX`): whoever got the bonus by
-    then is known.
+    After a cancellation it begins when it is settled who got the bonus by then.
     """
 
     def change(campaign: Campaign) -> Campaign:
         _require(campaign, Status.COMPLETED, Status.CANCELLED, what="reverted")
         if campaign.launched_at is None:
             raise CampaignState("It was never launched: there is nothing to revert.", field=("input", "id"))
-        begins = now if campaign.stopped_at is None else max(now, campaign.stopped_at + limits.CAMPAIGN_WORKER_MAX)
-        return replace(campaign, status=Status.REVERTING, reverts_at=begins)
+        begun = replace(campaign, status=Status.REVERTING, reverts_at=now)
+        # After a cancellation somebody hands it out when it is settled.
+        return begun if campaign.is_unsettled else begun.watching(_REVERSAL, 0, now)
 
     return _changed(campaigns, Action.REVERT, change, actor, idempotency_key, campaign_id, now)
 
@@ -291,6 +317,8 @@ def completed(campaign: Campaign, run: Run, *, points: int, members: int, now: d
             return replace(campaign, previewed=run.number, preview_points=points, preview_members=members)
         case RunKind.BONUS if campaign.status is Status.RUNNING:
             return replace(campaign, status=Status.COMPLETED, ended_at=now)
+        case RunKind.BONUS if campaign.is_unsettled:
+            return replace(campaign, settled_at=now)
         case RunKind.REVERSAL if campaign.status is Status.REVERTING:
             return replace(campaign, status=Status.REVERTED, reverted_at=now)
     return None
@@ -302,10 +330,15 @@ def is_live(campaign: Campaign, run: Run, *, now: datetime) -> bool:
         case RunKind.PREVIEW:
             return campaign.previewed < run.number == campaign.previews
         case RunKind.BONUS:
-            return campaign.status is Status.RUNNING
+            return campaign.status is Status.RUNNING or is_settling(campaign, now=now)
         case RunKind.REVERSAL:
-            begins = campaign.reverts_at
-            return campaign.status is Status.REVERTING and begins is not None and begins <= now
+            return campaign.status is Status.REVERTING and not campaign.is_unsettled
+
+
+def is_settling(campaign: Campaign, *, now: datetime) -> bool:
+    """Whether it is being written down what a cancelled campaign gave: the last of its workers has ended."""
+    stopped = campaign.stopped_at
+    return campaign.is_unsettled and stopped is not None and stopped + limits.CAMPAIGN_WORKER_MAX <= now
 
 
 def runs(campaign: Campaign) -> tuple[Run, ...]:
@@ -313,7 +346,7 @@ def runs(campaign: Campaign) -> tuple[Run, ...]:
     found = []
     if campaign.previewed < campaign.previews:
         found.append(Run(campaign.id, RunKind.PREVIEW, campaign.previews))
-    if campaign.status is Status.RUNNING:
+    if campaign.status is Status.RUNNING or campaign.is_unsettled:
         found.append(Run(campaign.id, RunKind.BONUS))
     if campaign.status is Status.REVERTING:
         found.append(Run(campaign.id, RunKind.REVERSAL))
@@ -339,6 +372,12 @@ def _require(campaign: Campaign, *stands: Status, what: str) -> None:
         raise CampaignState(f"The campaign {_STANDS[campaign.status]}: it cannot be {what}.", field=("input", "id"))
 
 
+def _require_in_time(campaign: Campaign, program: Program, at: datetime, *, field: str) -> None:
+    until = campaign.draft.validity.until
+    if until is not None and days.day_of(at, program.zone) > until:
+        raise InvalidTime("Its points would have expired by then.", field=("input", field))
+
+
 def _require_preview(campaign: Campaign) -> None:
     if not campaign.previews or campaign.previewed < campaign.previews:
         raise PreviewMissing("Look at a preview first, and wait until it is finished.", field=("input", "id"))
@@ -354,28 +393,33 @@ def _changed(
     now: datetime,
     asked: str | None = None,
 ) -> Changed:
-    key, said = _digest(actor, idempotency_key), _asked(asked)
+    use = KeyUse(_digest(actor, idempotency_key), campaign_id, action, _asked(asked))
     for _ in range(limits.CAMPAIGN_ATTEMPTS_MAX):
         campaign = campaigns.find(campaign_id)
         if campaign is None:
             raise CampaignNotFound("There is no such campaign.", field=("input", "id"))
-        made = next((step for step in campaign.steps if step.key == key), None)
-        if made is not None:
-            if (made.action, made.asked) != (action, said):
+        before = campaigns.used(use.key)
+        if before is not None:
+            if replace(before, refusal=None) != use:
                 raise _reused()
+            if before.refusal is not None:
+                raise before.refusal.again()
             return Changed(campaign, replayed=True, run=_handed(campaign, action))
-        used = campaigns.used_for(key)
-        if used is not None:
-            if used.id != campaign.id:
-                raise _reused()
-            # So long ago that the step was let go.
-            return Changed(campaign, replayed=True)
-        after = change(campaign)
-        steps = (*campaign.steps, Step(action, actor.id, now, key, said))
+        try:
+            after = change(campaign)
+        except Refusal as refusal:
+            if refusal.final:
+                # Told no, this key never does it.
+                try:
+                    campaigns.refuse(replace(use, refusal=refusal))
+                except Contended:
+                    continue
+            raise
+        steps = (*campaign.steps, Step(action, actor.id, now, use.key, use.asked))
         # The first one made it, and is never let go.
         after = replace(after, steps=(steps[0], *steps[1:][-limits.CAMPAIGN_STEPS_MAX :]))
         try:
-            after = campaigns.save(after, key=key)
+            after = campaigns.save(after, use=use)
         except Contended:
             continue
         except TooManyAtWork:
@@ -395,7 +439,16 @@ def _handed(campaign: Campaign, action: Action) -> Run | None:
         Action.RESUME: RunKind.BONUS,
         Action.REVERT: RunKind.REVERSAL,
     }
+    if campaign.is_unsettled:
+        # What workers have given is found out first.
+        return None
     return next((run for run in runs(campaign) if run.kind is kinds.get(action)), None)
+
+
+def _known(campaigns: Campaigns, campaign_id: str) -> Campaign:
+    campaign = campaigns.find(campaign_id)
+    assert campaign is not None, "campaigns are never taken away"
+    return campaign
 
 
 def _digest(actor: Actor, idempotency_key: str) -> bytes:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from domain.campaigns.definition import Budget, Campaign
+from domain.campaigns.definition import Action, Budget, Campaign
+from domain.refusals import Refusal
 
 
 class RunKind(Enum):
@@ -48,6 +49,10 @@ class Outcome(Enum):
     NO_BONUS = "N"
     # Something went wrong with this account again and again; the log says what.
     FAILED = "F"
+    # The campaign was cancelled before their turn.
+    STOPPED = "S"
+    # The last day of the points was over by their turn.
+    LATE = "L"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +114,28 @@ class Shard:
         return self.is_planned and self.done == self.chunks
 
 
-class CampaignKnown(Exception):
-    """The key was used for a campaign before. Nothing was written."""
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """What a key was used for: an action with a campaign, what was `asked` for, and the no, if it was one."""
 
-    def __init__(self, campaign: Campaign) -> None:
-        super().__init__(campaign.id)
-        self.campaign = campaign
+    key: bytes
+    campaign: str
+    action: Action
+    asked: bytes = b""
+    refusal: Refusal | None = None
+
+
+class KeyTaken(Exception):
+    """The key was used before. Nothing was written."""
+
+    def __init__(self, use: KeyUse) -> None:
+        super().__init__(use.campaign)
+        self.use = use
 
 
 class TooManyAtWork(Exception):
-    """`limits.CAMPAIGNS_AT_WORK_MAX` campaigns are at work already. Nothing was written."""
+    """`limits.CAMPAIGNS_AT_WORK_MAX` campaigns are at work already. Nothing was written. A cancelled one is settled all the
+    same."""
 
 
 class Campaigns(Protocol):
@@ -135,10 +152,13 @@ class Campaigns(Protocol):
         """The shard of an account."""
 
     def create(self, campaign: Campaign) -> None:
-        """Writes a new campaign. Raises `CampaignKnown` when the key of its first step was used before."""
+        """Writes a new campaign, and what the key of its first step was used for. Raises `KeyTaken`."""
 
-    def used_for(self, key: bytes) -> Campaign | None:
-        """The campaign that the key of a step was used for: to make it, or to do something with it."""
+    def used(self, key: bytes) -> KeyUse | None:
+        """What a key was used for."""
+
+    def refuse(self, use: KeyUse) -> None:
+        """Writes what a key was used for, and refused. Raises `Contended` when it was used before."""
 
     def find(self, campaign_id: str) -> Campaign | None:
         """A campaign."""
@@ -146,9 +166,9 @@ class Campaigns(Protocol):
     def newest(self, *, before: str | None = None, limit: int) -> Sequence[Campaign]:
         """Up to `limit` campaigns older than `before`, the newest first."""
 
-    def save(self, campaign: Campaign, *, key: bytes | None = None) -> Campaign:
+    def save(self, campaign: Campaign, *, use: KeyUse | None = None) -> Campaign:
         """Writes a campaign over its version before, and gives the one with the next version; what is at work is listed with it,
-        and `key` is used for it from then on.
+        and what a key was used for is written down.
 
         Raises `Contended`, also when the key was used before, and `TooManyAtWork`.
         """

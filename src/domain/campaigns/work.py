@@ -45,7 +45,8 @@ def take(tools: Tools, turn: Turn) -> None:
 
 def look_after(tools: Tools, *, is_idle: Callable[[], bool]) -> list[Turn]:
     """What the clock brings, and what nobody goes on with: campaigns whose time has come are launched, and runs that nobody has
-    begun, or of which no turn is on its way (`is_idle`), are handed out. Gives the turns that were handed out."""
+    handed out, or that have not moved for a while, are handed out: at once where no turn is on its way (`is_idle`), else after
+    `limits.CAMPAIGN_SILENCE_MAX`, because turns may wait behind those of others. Gives the turns that were handed out."""
     handed: list[Turn] = []
     for campaign_id in tools.campaigns.at_work():
         found = tools.campaigns.find(campaign_id)
@@ -56,14 +57,31 @@ def look_after(tools: Tools, *, is_idle: Callable[[], bool]) -> list[Turn]:
             # Somebody else is at it, or was here first.
             continue
         for run in lifecycle.runs(campaign):
-            if not lifecycle.is_live(campaign, run, now=tools.now()) or complete(tools, run):
-                continue
-            # What nobody has begun does not wait for the turns of others.
-            if is_idle() or not tools.campaigns.progress(run):
-                turns = list(opening(run, tools.campaigns.shards))
+            if lifecycle.is_live(campaign, run, now=tools.now()) and not complete(tools, run):
+                turns = _silent(tools, run, is_idle)
                 tools.send(turns)
                 handed += turns
     return handed
+
+
+def _silent(tools: Tools, run: Run, is_idle: Callable[[], bool]) -> list[Turn]:
+    """The turns with which a run goes on, if nobody is at it; how far it is, is noted."""
+    campaign, now = tools.campaigns.find(run.campaign), tools.now()
+    assert campaign is not None, "campaigns are never taken away"
+    seen = campaign.watch(str(run))
+    reached = sum(each.version for each in tools.campaigns.progress(run))
+    if seen is not None:
+        if reached == seen.reached and now - seen.at < limits.CAMPAIGN_SILENCE_MIN:
+            return []
+        if reached == seen.reached and now - seen.at < limits.CAMPAIGN_SILENCE_MAX and not is_idle():
+            return []
+    try:
+        tools.campaigns.save(campaign.watching(str(run), reached, now))
+    except Contended:
+        # Somebody does something with it: the next look sees it.
+        return []
+    moves = seen is not None and reached != seen.reached
+    return [] if moves else list(opening(run, tools.campaigns.shards))
 
 
 def complete(tools: Tools, run: Run) -> bool:
@@ -99,7 +117,9 @@ def _plan(tools: Tools, campaign: Campaign, turn: Turn) -> None:
         tools.send(Turn(run, number, each) for each in range(1, _chunks(last) + 1) if each not in done)
     if tools.campaigns.shard(run, number).is_planned:
         return
-    if run.kind is not RunKind.REVERSAL and not (last is not None and last.is_end):
+    # What was cancelled is cut no further.
+    is_cut = run.kind is RunKind.REVERSAL or campaign.is_unsettled or (last is not None and last.is_end)
+    if not is_cut:
         cut = _Cut(tools, campaign, turn, last)
         tools.send(cut.turns())
         if not cut.is_whole:

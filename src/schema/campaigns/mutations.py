@@ -231,6 +231,7 @@ class CampaignResumeErrorCode(Enum):
     CAMPAIGN_NOT_FOUND = "CAMPAIGN_NOT_FOUND"
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
     CAMPAIGN_STATE = "CAMPAIGN_STATE"
+    INVALID_TIME = "INVALID_TIME"
     CAMPAIGNS_BUSY = "CAMPAIGNS_BUSY"
 
 
@@ -424,7 +425,7 @@ def campaign_resume(info: Info, input: CampaignResumeInput) -> CampaignResumePay
     """Resumes a campaign."""
 
     def act() -> Changed:
-        return lifecycle.resume(info.context.campaigns.store, **_step(info, input))
+        return lifecycle.resume(info.context.campaigns.store, info.context.program, **_step(info, input))
 
     return _answer(
         info,

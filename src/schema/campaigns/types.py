@@ -49,9 +49,13 @@ class CampaignOutcome(Enum):
     BUDGET = strawberry.enum_value("BUDGET", description="The budget was used up.")
     BLOCKED = strawberry.enum_value("BLOCKED", description="Their account was blocked.")
     CLOSED = strawberry.enum_value("CLOSED", description="Their membership has ended.")
-    MERGED = strawberry.enum_value("MERGED", description="Their account lives on in another, which has its own turn.")
+    MERGED = strawberry.enum_value(
+        "MERGED", description="Their account lives on in another, which has a turn of its own if it is meant."
+    )
     GONE = strawberry.enum_value("GONE", description="They are no member any more.")
     NO_BONUS = strawberry.enum_value("NO_BONUS", description="Of a reversal: they had got nothing.")
+    STOPPED = strawberry.enum_value("STOPPED", description="The campaign was cancelled before their turn.")
+    LATE = strawberry.enum_value("LATE", description="The last day of its points was over by their turn.")
     FAILED = strawberry.enum_value("FAILED", description="Something was wrong with the account; the log says what.")
 
 
@@ -159,7 +163,9 @@ class CampaignPreview:
     """A preview."""
 
     is_finished: bool = strawberry.field(description="Whether every member was looked at.")
-    member_count: Long | None = strawberry.field(description="Members who would get points; null until it is finished.")
+    member_count: Long | None = strawberry.field(
+        description="Members who would get points, before any budget; null until it is finished."
+    )
     points: Long | None = strawberry.field(
         description="Points they would get in all, before any budget; null until it is finished."
     )
@@ -192,8 +198,8 @@ class Campaign(Node):
     valid_days: Long | None = strawberry.field(description="Days for which the points can be spent.")
     valid_until: Day | None = strawberry.field(description="The last day of the points.")
     budget: CampaignBudget = strawberry.field(
-        description="The most it gives. Where nobody has approved it and it names no points, launching it adds what the program "
-        "lets one person give."
+        description="The most it gives. Where it names no points, launching it adds what the preview found, or what the program "
+        "lets one person give if that is more."
     )
     hold_out_percent: Long
     message: CampaignMessage | None = strawberry.field(description="Null when it is silent.")

@@ -6,7 +6,6 @@ client charge for structure: `20850+12 20881-3` is +12 points in the bucket of d
 """
 
 from storage.items.campaigns import (
-    KeyRow,
     WorkRow,
     budget_from,
     budget_item,
@@ -18,6 +17,8 @@ from storage.items.campaigns import (
     decision_item,
     done_from,
     done_item,
+    key_use_from,
+    key_use_item,
     shard_from,
     shard_item,
 )
@@ -64,7 +65,6 @@ __all__ = [
     "BasketAttribute",
     "DueRow",
     "Item",
-    "KeyRow",
     "LookupRow",
     "MarkRow",
     "ProgramRow",
@@ -96,6 +96,8 @@ __all__ = [
     "is_one_unit",
     "job_from",
     "job_item",
+    "key_use_from",
+    "key_use_item",
     "list_from",
     "list_item",
     "list_key_from",

@@ -22,9 +22,11 @@ from domain.campaigns import (
     Step,
     Validity,
 )
-from domain.campaigns.store import Chunk, Decision, Done, Outcome, Run, Shard
+from domain.campaigns.definition import Watched
+from domain.campaigns.store import Chunk, Decision, Done, KeyUse, Outcome, Run, Shard
 from storage import keys
 from storage.items.attributes import MarksAttribute
+from storage.items.claims import RefusalAttribute
 from storage.items.row import Item, Row
 from storage.items.strings import instant_of, millis
 
@@ -37,9 +39,12 @@ class CampaignRow(Row):
 
 
 class KeyRow(Row):
-    """CMPK: the campaign that a key was used for."""
+    """CMPK: what a key was used for: an action with a campaign, what was asked for, and the refusal if it was one."""
 
     campaign = UnicodeAttribute(attr_name="i")
+    action = UnicodeAttribute(attr_name="a")
+    asked = BinaryAttribute(attr_name="f", legacy_encoding=False)
+    refusal = RefusalAttribute(attr_name="r", null=True)
 
 
 class WorkRow(Row):
@@ -96,6 +101,19 @@ class DoneRow(Row):
 # --- campaigns --------------------------------------------------------------------------------------------------------
 
 
+def key_use_item(use: KeyUse) -> Item:
+    """What a key was used for, as its item."""
+    row = KeyRow(keys.campaign_key(use.key), keys.CLAIM, campaign=use.campaign, action=use.action.value)
+    row.asked, row.refusal = use.asked, use.refusal
+    return row.serialize()
+
+
+def key_use_from(item: Item) -> KeyUse:
+    """What a key was used for, of its item."""
+    row = KeyRow.from_raw_data(item)
+    return KeyUse(keys.campaign_digest(row.pk), row.campaign, Action(row.action), row.asked, row.refusal)
+
+
 def campaign_item(campaign: Campaign) -> Item:
     """A campaign as its item."""
     times = {name: _millis(getattr(campaign, name)) for name in _TIMES}
@@ -104,6 +122,7 @@ def campaign_item(campaign: Campaign) -> Item:
         "draft": _draft_document(campaign.draft),
         "status": campaign.status.value,
         "given": _pair(campaign.given),
+        "watched": [[each.run, each.reached, millis(each.at)] for each in campaign.watched],
         "steps": [
             [step.action.value, step.by, millis(step.at), step.key.hex(), step.asked.hex()] for step in campaign.steps
         ],
@@ -128,6 +147,7 @@ def campaign_from(item: Item) -> Campaign:
             Step(Action(action), by, instant_of(at), bytes.fromhex(key), bytes.fromhex(asked))
             for action, by, at, key, asked in values["steps"]
         ),
+        watched=tuple(Watched(run, reached, instant_of(at)) for run, reached, at in values["watched"]),
         version=int(row.version),
         **facts,
     )
@@ -140,6 +160,7 @@ _TIMES = (
     "launched_at",
     "ended_at",
     "stopped_at",
+    "settled_at",
     "reverts_at",
     "reverted_at",
 )

@@ -2,6 +2,8 @@
 
 import json
 import zlib
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from pynamodb.attributes import Attribute, BinaryAttribute, NumberAttribute, UnicodeAttribute
@@ -15,6 +17,9 @@ from storage import keys
 from storage.items.attributes import InstantAttribute
 from storage.items.claims import RefusalAttribute
 from storage.items.row import Item, Row
+
+# In place of a fingerprint: none that was made is all zeros, but once in 2**64.
+_NONE = bytes(limits.SUBMISSION_FINGERPRINT_BYTES)
 
 
 class ItemsAttribute(Attribute[tuple[Submitted, ...]]):
@@ -49,6 +54,8 @@ class SubmissionRow(Row):
     items = ItemsAttribute(attr_name="d")
     # Of those that were accepted, one after the other.
     fingerprints = BinaryAttribute(attr_name="k", null=True, legacy_encoding=False)
+    # Of those that were refused, zeros for one without; nothing where none has one.
+    refused = BinaryAttribute(attr_name="kr", null=True, legacy_encoding=False)
     ttl = NumberAttribute(attr_name="ttl")
 
 
@@ -68,7 +75,8 @@ class NoteRow(Row):
 
 def submission_item(submission: Submission) -> Item:
     """A submission as its item."""
-    prints = b"".join(each.fingerprint for each in submission.items)
+    prints = b"".join(each.fingerprint for each in submission.items if each.refusal is None)
+    refused = [each.fingerprint for each in submission.items if each.refusal is not None]
     return SubmissionRow(
         keys.submission(submission.id),
         keys.SUBMISSION,
@@ -78,6 +86,7 @@ def submission_item(submission: Submission) -> Item:
         sent_at=submission.sent_at,
         items=submission.items,
         fingerprints=prints or None,
+        refused=b"".join(each or _NONE for each in refused) if any(refused) else None,
         ttl=_forget_after(submission.sent_at),
     ).serialize()
 
@@ -85,13 +94,9 @@ def submission_item(submission: Submission) -> Item:
 def submission_from(item: Item) -> Submission:
     """The submission of an item."""
     row = SubmissionRow.from_raw_data(item)
-    prints, length, found = row.fingerprints or b"", limits.SUBMISSION_FINGERPRINT_BYTES, []
-    for each in row.items:
-        if each.refusal is None:
-            found.append(Submitted(each.source, each.external_id, prints[:length]))
-            prints = prints[length:]
-        else:
-            found.append(each)
+    accepted = _prints(row.fingerprints)
+    refused = (b"" if each == _NONE else each for each in _prints(row.refused))
+    found = [replace(each, fingerprint=next(accepted if each.refusal is None else refused, b"")) for each in row.items]
     return Submission(
         id=row.pk.partition("#")[2],
         fingerprint=row.fingerprint,
@@ -100,6 +105,11 @@ def submission_from(item: Item) -> Submission:
         sent_at=row.sent_at,
         items=tuple(found),
     )
+
+
+def _prints(together: bytes | None) -> Iterator[bytes]:
+    kept, length = together or b"", len(_NONE)
+    return (kept[place : place + length] for place in range(0, len(kept), length))
 
 
 def sent_item(submission: Submission) -> Item:
