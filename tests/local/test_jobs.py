@@ -177,13 +177,18 @@ def waiting(stack: Stack, queue: str) -> int:
 # --- the schedule -------------------------------------------------------------------------------------------------------
 
 
-def test_the_stack_has_the_hourly_schedule_of_the_template(stack: Stack) -> None:
+def test_the_stack_has_the_schedules_of_the_template(stack: Stack) -> None:
+    """The planner's hour, and the minute in which somebody looks after campaigns."""
     schedules = stack.client("scheduler")
-    (only,) = [each for each in schedules.list_schedules()["Schedules"] if not each["Name"].startswith("now-")]
-    schedule = schedules.get_schedule(Name=only["Name"], GroupName=only["GroupName"])
+    found = {}
+    for each in schedules.list_schedules()["Schedules"]:
+        if not each["Name"].startswith("now-"):
+            schedule = schedules.get_schedule(Name=each["Name"], GroupName=each["GroupName"])
+            assert schedule["State"] == "ENABLED"
+            found[schedule["Target"]["Arn"].rpartition(":")[2]] = schedule["ScheduleExpression"]
 
-    assert (schedule["ScheduleExpression"], schedule["State"]) == ("rate(1 hour)", "ENABLED")
-    assert schedule["Target"]["Arn"] == stack.outputs["PlannerFunctionArn"]
+    planner = stack.outputs["PlannerFunctionArn"].rpartition(":")[2]
+    assert found == {planner: "rate(1 hour)", stack.outputs["CampaignFunctionName"]: "rate(1 minute)"}
 
 
 def test_a_schedule_starts_the_planner_which_plans_the_programs_today(stack: Stack) -> None:

@@ -329,6 +329,26 @@ def test_an_item_that_nothing_writes(raw: Raw, partition: str) -> None:
     assert found(raw) == [(partition, 0, Code.STRAY_ITEM)]
 
 
+@pytest.mark.parametrize(
+    ("partition", "sort_key"),
+    [
+        (keys.CAMPAIGNS, keys.campaign("01J")),
+        (keys.CAMPAIGNS, keys.CAMPAIGNS_AT_WORK),
+        (keys.campaign_key(bytes(16)), keys.CLAIM),
+        (keys.run("01J", "b1"), keys.run_shard(3)),
+        (keys.run("01J", "p12"), keys.RUN_BUDGET),
+        *((keys.chunks("01J", "r1", 3), key(7)) for key in (keys.chunk, keys.decision, keys.done)),
+        (keys.due(20_000, 1), keys.due_many(b"accounts")),
+        (keys.LISTS, keys.member_list("01J")),
+        (keys.list_key(bytes(16)), keys.CLAIM),
+        *((keys.list_import("01J"), key) for key in ("C", "X", keys.list_part(1), keys.list_part_kept(1))),
+        (keys.list_members("01J", 3), keys.list_page("01K")),
+    ],
+)
+def test_what_campaigns_and_lists_write_is_no_stray(partition: str, sort_key: str) -> None:
+    assert audit.kind_of({"PK": {"S": partition}, "SK": {"S": sort_key}}) is not None
+
+
 def test_a_claim_that_cannot_be_read(raw: Raw) -> None:
     raw.items["K#till:2", "K"]["at"] = {"S": "today"}
     # Nothing else is said of it: what it is of stands in the log, and is read again.
