@@ -1,19 +1,19 @@
 """Many messages for one queue, while somebody waits for the answer: in calls as full as they may be, several at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from domain import limits
 from domain.refusals import OutcomeUnknown
-from handlers.queue import NotSent, Queue
+from handlers.queue import NotSent, Queue, batches
 
 
 def send(queue: Queue, messages: Sequence[str]) -> None:
     """Sends every message, and returns when the queue has them all. Refuses `OutcomeUnknown`: then any of them may be there, and
     all can be sent again."""
-    first, *others = calls(messages) if messages else [()]
+    first, *others = batches(messages) if messages else [[]]
     try:
         # The first one makes the client.
         queue.send(first)
@@ -22,18 +22,3 @@ def send(queue: Queue, messages: Sequence[str]) -> None:
                 list(threads.map(queue.send, others))
     except (NotSent, BotoCoreError, ClientError) as error:
         raise OutcomeUnknown("Not everything could be queued. Retry with the same key.") from error
-
-
-def calls(messages: Sequence[str]) -> Iterator[Sequence[str]]:
-    """The messages in as few calls as the limits of one allow, in their order."""
-    call: list[str] = []
-    total = 0
-    for message in messages:
-        size = len(message.encode())
-        if call and (len(call) == limits.MESSAGES_A_CALL_MAX or total + size > limits.MESSAGE_CALL_BYTES_MAX):
-            yield call
-            call, total = [], 0
-        call.append(message)
-        total += size
-    if call:
-        yield call

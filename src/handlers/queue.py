@@ -48,7 +48,7 @@ class Queue:
         if said:
             same["MessageAttributes"] = said
         more_bytes = sum(len((name + "".join(value.values())).encode()) for name, value in said.items())
-        for batch in _batches(bodies, more_bytes=more_bytes):
+        for batch in batches(bodies, more_bytes=more_bytes):
             self._send([{"Id": str(place), "MessageBody": body, **same} for place, body in enumerate(batch)])
 
     def _send(self, entries: list[dict[str, Any]]) -> None:
@@ -65,7 +65,7 @@ class Queue:
         self._retrying(call)
 
 
-def _batches(bodies: Iterable[str], *, more_bytes: int) -> Iterator[list[str]]:
+def batches(bodies: Iterable[str], *, more_bytes: int = 0) -> Iterator[list[str]]:
     """As many of the messages in one call as it takes; each has `more_bytes` besides its text. One too large goes alone."""
     batch: list[str] = []
     total = 0

@@ -1,23 +1,23 @@
 """The agenda on the table: due rows by day and shard, the directory, and how far each round is planned."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from heapq import merge
 from typing import Any
 
-from botocore.exceptions import ClientError
 from pynamodb.connection import Connection
-from pynamodb.exceptions import VerboseClientError
 
 from domain.agenda import Partition, Round
+from domain.store import Contended
 from storage import items, keys
+from storage.requests import Requests
 
 
 class DueRows:
     """`domain.agenda.Agenda` on one DynamoDB table, with the `shards` that its due rows are written to."""
 
     def __init__(self, connection: Connection, table: str, *, shards: int) -> None:
-        self._connection = connection
-        self._table = table
+        self._requests = Requests(connection, table)
         self.shards = shards
 
     def accounts(self, partition: Partition, *, after: str = "") -> Iterator[str]:
@@ -43,7 +43,8 @@ class DueRows:
             "ExpressionAttributeValues": {":p": {"S": key}, **low, **high},
             "ProjectionExpression": "SK",
         }
-        for item in self._pages(request):
+        # A row is there before the record it is for: a strong read misses nobody whose points stood when it began.
+        for item in self._requests.query(request):
             # Both ends of a range belong to it.
             if item["SK"]["S"] not in (after, before):
                 yield item["SK"]["S"]
@@ -53,22 +54,10 @@ class DueRows:
             "KeyConditionExpression": "PK = :p AND begins_with(SK, :m)",
             "ExpressionAttributeValues": {":p": {"S": key}, ":m": {"S": keys.DUE_MANY}},
         }
-        return map(items.due_many_from, self._pages(request))
-
-    def _pages(self, request: dict[str, Any]) -> Iterator[items.Item]:
-        # A row is there before the record it is for: a strong read misses nobody whose points stood when it began.
-        request["ConsistentRead"] = True
-        # To the end, however many pages that takes: a page is a megabyte, some 12,000 rows, and none is kept.
-        while True:
-            page = self._call("Query", request)
-            yield from page["Items"]
-            if "LastEvaluatedKey" not in page:
-                return
-            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+        return map(items.due_many_from, self._requests.query(request))
 
     def mark(self, round_: Round) -> int | None:
-        key = {"PK": {"S": keys.CONFIG}, "SK": {"S": keys.mark(round_.value)}}
-        found = self._call("GetItem", {"Key": key, "ConsistentRead": True}).get("Item")
+        found = self._requests.get(keys.CONFIG, keys.mark(round_.value))
         return int(items.MarkRow.from_raw_data(found).day) if found else None
 
     def move_mark(self, round_: Round, day: int) -> None:
@@ -77,18 +66,9 @@ class DueRows:
             "ConditionExpression": "attribute_not_exists(PK) OR d < :d",
             "ExpressionAttributeValues": {":d": {"N": str(day)}},
         }
-        try:
-            self._call("PutItem", {"Item": row.serialize(), **forward})
-        except VerboseClientError as error:
-            cause = error.__cause__
-            if isinstance(cause, ClientError) and cause.response["Error"]["Code"] == "ConditionalCheckFailedException":
-                # Another run was here, or further on.
-                return
-            raise
-
-    def _call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        result: dict[str, Any] = self._connection.dispatch(operation, {"TableName": self._table, **request})
-        return result
+        # Another run was here, or further on.
+        with suppress(Contended):
+            self._requests.put({"Item": row.serialize(), **forward})
 
 
 def _each_once(accounts: Iterable[str]) -> Iterator[str]:

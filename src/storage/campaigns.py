@@ -6,14 +6,11 @@ are, and the budget that all workers take from, stand in one of the run: a few u
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
-from botocore.exceptions import ClientError, HTTPClientError
-from botocore.exceptions import ConnectionError as NoConnection
 from pynamodb.connection import Connection
-from pynamodb.exceptions import VerboseClientError
 
 from domain import limits
 from domain.campaigns import Budget, Campaign
@@ -24,39 +21,24 @@ from storage import items, keys
 from storage.agenda import DueRows
 from storage.items import Item
 from storage.lists import ListTable
-
-_IF_NEW = {"ConditionExpression": "attribute_not_exists(PK)", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
-# Nothing was written, and the same may succeed in a moment.
-_LOST = frozenset({"ConditionalCheckFailedException", "TransactionConflictException", "TransactionCanceledException"})
-# The client has retried these as often as it may.
-_BUSY = frozenset(
-    {
-        "ThrottlingException",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "TransactionInProgressException",
-        "InternalServerError",
-        "ServiceUnavailable",
-    }
-)
+from storage.requests import IF_NEW, Requests, between
 
 
 class CampaignTable:
     """`domain.campaigns.store.Campaigns` on one DynamoDB table, with the `shards` that its directory is spread over."""
 
     def __init__(self, connection: Connection, table: str, *, shards: int) -> None:
-        self._connection = connection
-        self._table = table
+        self._requests = Requests(connection, table)
+        self._directory = DueRows(connection, table, shards=shards)
+        self._lists = ListTable(connection, table, shards=shards)
         self.shards = shards
 
     # --- campaigns -----------------------------------------------------------------------------------------------------
 
-    def create(self, campaign: Campaign) -> None:
-        first = campaign.steps[0]
-        use = KeyUse(first.key, campaign.id, first.action, first.asked)
-        puts = [{"Item": items.key_use_item(use), **_IF_NEW}, {"Item": items.campaign_item(campaign), **_IF_NEW}]
+    def create(self, campaign: Campaign, use: KeyUse) -> None:
+        puts = [{"Item": items.key_use_item(use), **IF_NEW}, {"Item": items.campaign_item(campaign), **IF_NEW}]
         try:
-            self._transact(puts)
+            self._requests.transact(puts)
         except Contended as lost:
             taken = self.used(use.key)
             if taken is None:
@@ -64,14 +46,14 @@ class CampaignTable:
             raise KeyTaken(taken) from lost
 
     def used(self, key: bytes) -> KeyUse | None:
-        found = self._get(keys.campaign_key(key), keys.CLAIM)
+        found = self._requests.get(keys.campaign_key(key), keys.CLAIM)
         return items.key_use_from(found) if found else None
 
     def refuse(self, use: KeyUse) -> None:
-        self._put({"Item": items.key_use_item(use), **_IF_NEW})
+        self._requests.put({"Item": items.key_use_item(use), **IF_NEW})
 
     def find(self, campaign_id: str) -> Campaign | None:
-        found = self._get(keys.CAMPAIGNS, keys.campaign(campaign_id))
+        found = self._requests.get(keys.CAMPAIGNS, keys.campaign(campaign_id))
         return items.campaign_from(found) if found else None
 
     def newest(self, *, before: str | None = None, limit: int) -> Sequence[Campaign]:
@@ -83,7 +65,7 @@ class CampaignTable:
         saved = replace(campaign, version=campaign.version + 1)
         puts = [{"Item": items.campaign_item(saved), **_if_version(campaign.version)}]
         if use is not None:
-            puts.append({"Item": items.key_use_item(use), **_IF_NEW})
+            puts.append({"Item": items.key_use_item(use), **IF_NEW})
         listed, version = self._listed()
         wanted = [each for each in listed if each != campaign.id] + [campaign.id] * campaign.is_at_work
         if sorted(wanted) != sorted(listed):
@@ -94,16 +76,16 @@ class CampaignTable:
             row.campaigns = " ".join(wanted) or None
             puts.append({"Item": row.serialize(), **_if_version(version)})
         if len(puts) == 1:
-            self._put(puts[0])
+            self._requests.put(puts[0])
         else:
-            self._transact(puts)
+            self._requests.transact(puts)
         return saved
 
     def at_work(self) -> Sequence[str]:
         return self._listed()[0]
 
     def _listed(self) -> tuple[list[str], int]:
-        found = self._get(keys.CAMPAIGNS, keys.CAMPAIGNS_AT_WORK)
+        found = self._requests.get(keys.CAMPAIGNS, keys.CAMPAIGNS_AT_WORK)
         if found is None:
             return [], 0
         row = items.WorkRow.from_raw_data(found)
@@ -112,16 +94,9 @@ class CampaignTable:
     # --- members -------------------------------------------------------------------------------------------------------
 
     def members(self, shard: int, *, list_id: str | None = None, after: str = "") -> Iterator[str]:
-        # Generators ask for their pages when these are needed: there, and not here, the store may not answer.
-        with _answering():
-            if list_id is None:
-                yield from DueRows(self._connection, self._table, shards=self.shards).accounts(
-                    (None, shard), after=after
-                )
-            else:
-                yield from ListTable(self._connection, self._table, shards=self.shards).members(
-                    list_id, shard, after=after
-                )
+        if list_id is None:
+            return self._directory.accounts((None, shard), after=after)
+        return self._lists.members(list_id, shard, after=after)
 
     # --- runs ----------------------------------------------------------------------------------------------------------
 
@@ -135,15 +110,15 @@ class CampaignTable:
         return items.chunk_from(found[0]) if found else None
 
     def keep_chunk(self, run: Run, shard: int, chunk: Chunk) -> Chunk:
-        old = self._put_new(items.chunk_item(run, shard, chunk, ttl=_forgotten(run)))
+        old = self._requests.put_new(items.chunk_item(run, shard, chunk, ttl=_forgotten(run)))
         return chunk if old is None else items.chunk_from(old)
 
     def chunk(self, run: Run, shard: int, number: int) -> Chunk | None:
-        found = self._get(keys.chunks(run.campaign, str(run), shard), keys.chunk(number))
+        found = self._requests.get(keys.chunks(run.campaign, str(run), shard), keys.chunk(number))
         return items.chunk_from(found) if found else None
 
     def decision(self, run: Run, shard: int, number: int) -> Decision | None:
-        found = self._get(keys.chunks(run.campaign, str(run), shard), keys.decision(number))
+        found = self._requests.get(keys.chunks(run.campaign, str(run), shard), keys.decision(number))
         return items.decision_from(found) if found else None
 
     def keep_decision(
@@ -151,10 +126,10 @@ class CampaignTable:
     ) -> Decision:
         item = items.decision_item(run, shard, decision)
         if budget is None:
-            old = self._put_new(item)
+            old = self._requests.put_new(item)
             return decision if old is None else items.decision_from(old)
         try:
-            self._transact([{"Item": item, **_IF_NEW}, _budget_put(run, *budget)])
+            self._requests.transact([{"Item": item, **IF_NEW}, _budget_put(run, *budget)])
         except Contended:
             kept = self.decision(run, shard, decision.number)
             if kept is None:
@@ -163,28 +138,28 @@ class CampaignTable:
         return decision
 
     def budget(self, run: Run) -> Budget | None:
-        found = self._get(keys.run(run.campaign, str(run)), keys.RUN_BUDGET)
+        found = self._requests.get(keys.run(run.campaign, str(run)), keys.RUN_BUDGET)
         return items.budget_from(found) if found else None
 
     def done(self, run: Run, shard: int, number: int) -> Done | None:
-        found = self._get(keys.chunks(run.campaign, str(run), shard), keys.done(number))
+        found = self._requests.get(keys.chunks(run.campaign, str(run), shard), keys.done(number))
         return items.done_from(found) if found else None
 
     def finish(
         self, run: Run, done: Done, seen: Shard, shard: Shard, *, budget: tuple[Budget, Budget] | None = None
     ) -> None:
         puts = [
-            {"Item": items.done_item(run, shard.number, done, ttl=_forgotten(run)), **_IF_NEW},
+            {"Item": items.done_item(run, shard.number, done, ttl=_forgotten(run)), **IF_NEW},
             _shard_put(run, seen, shard),
         ]
-        self._transact([*puts, *([_budget_put(run, *budget)] if budget else [])])
+        self._requests.transact([*puts, *([_budget_put(run, *budget)] if budget else [])])
 
     def shard(self, run: Run, number: int) -> Shard:
-        found = self._get(keys.run(run.campaign, str(run)), keys.run_shard(number))
+        found = self._requests.get(keys.run(run.campaign, str(run)), keys.run_shard(number))
         return items.shard_from(found) if found else Shard(number)
 
     def save_shard(self, run: Run, seen: Shard, shard: Shard) -> None:
-        self._put(_shard_put(run, seen, shard))
+        self._requests.put(_shard_put(run, seen, shard))
 
     def progress(self, run: Run) -> Sequence[Shard]:
         found = self._query(keys.run(run.campaign, str(run)), keys.run_shard(0), keys.RUN_SHARD_LAST)
@@ -195,11 +170,6 @@ class CampaignTable:
         return frozenset(keys.chunk_number(item["SK"]["S"]) for item in found)
 
     # --- requests ------------------------------------------------------------------------------------------------------
-
-    def _get(self, pk: str, sk: str) -> Item | None:
-        request = {"Key": {"PK": {"S": pk}, "SK": {"S": sk}}, "ConsistentRead": True}
-        found: Item | None = self._call("GetItem", request).get("Item")
-        return found
 
     def _query(
         self,
@@ -213,87 +183,15 @@ class CampaignTable:
         projection: str | None = None,
     ) -> list[Item]:
         """Items of a partition between two sort keys, both of them too: `limit` of them, or all."""
-        request: dict[str, Any] = {
-            "KeyConditionExpression": "PK = :p AND SK BETWEEN :a AND :z",
-            "ExpressionAttributeValues": {":p": {"S": pk}, ":a": {"S": first}, ":z": {"S": last}},
+        request = {
+            **between(pk, first, last),
             "ConsistentRead": strong,
             "ScanIndexForward": not descending,
             **({"Limit": limit} if limit else {}),
             **({"ProjectionExpression": projection} if projection else {}),
         }
-        found: list[Item] = []
-        while True:
-            page = self._call("Query", request)
-            found += page["Items"]
-            # A page ends at a megabyte, also where fewer than `limit` are found by then.
-            if "LastEvaluatedKey" not in page or (limit and len(found) >= limit):
-                return found
-            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
-
-    def _put(self, put: dict[str, Any]) -> None:
-        self._attempt("PutItem", {"TableName": self._table, **put})
-
-    def _put_new(self, item: Item) -> Item | None:
-        """Puts an item unless there is one; the one that is there."""
-        try:
-            self._call("PutItem", {"Item": item, **_IF_NEW})
-        except VerboseClientError as error:
-            response = _response(error)
-            if response["Error"]["Code"] == "ConditionalCheckFailedException":
-                old: Item = response["Item"]
-                return old
-            if response["Error"]["Code"] in _LOST:
-                # A transaction on the same key is on its way; the message comes again.
-                raise OutcomeUnknown("Others write this part of the campaign.") from error
-            raise
-        return None
-
-    def _transact(self, puts: Sequence[dict[str, Any]]) -> None:
-        """Puts every item on its condition, all or none. Raises `Contended` when one of them fails."""
-        request = {"TransactItems": [{"Put": {"TableName": self._table, **put}} for put in puts]}
-        self._attempt("TransactWriteItems", request)
-
-    def _attempt(self, operation: str, request: dict[str, Any]) -> None:
-        try:
-            self._send(operation, request)
-        except VerboseClientError as error:
-            response = _response(error)
-            if response["Error"]["Code"] in _LOST and all(
-                reason["Code"] in _RETRYABLE for reason in response.get("CancellationReasons", [])
-            ):
-                raise Contended from error
-            raise
-
-    def _call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        return self._send(operation, {"TableName": self._table, **request})
-
-    def _send(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        with _answering():
-            result: dict[str, Any] = self._connection.dispatch(operation, request)
-        return result
-
-
-@contextmanager
-def _answering() -> Iterator[None]:
-    """What is asked inside refuses `OutcomeUnknown` when the store does not answer."""
-    try:
-        yield
-    except (HTTPClientError, NoConnection) as error:
-        raise OutcomeUnknown("The store did not answer. Retry with the same key.") from error
-    except VerboseClientError as error:
-        if _response(error)["Error"]["Code"] in _BUSY:
-            raise OutcomeUnknown("The store is too busy. Retry with the same key.") from error
-        raise
-
-
-_RETRYABLE = frozenset(
-    {"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "ConditionalCheckFailed"}
-)
-
-
-def _response(error: VerboseClientError) -> dict[str, Any]:
-    assert isinstance(error.__cause__, ClientError)
-    return dict(error.__cause__.response)
+        # A page ends at a megabyte, also where fewer than `limit` are found by then.
+        return list(islice(self._requests.query(request), limit))
 
 
 def _if_version(version: int) -> dict[str, Any]:

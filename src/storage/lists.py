@@ -5,31 +5,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from botocore.exceptions import ClientError, HTTPClientError
-from botocore.exceptions import ConnectionError as NoConnection
 from pynamodb.connection import Connection
-from pynamodb.exceptions import VerboseClientError
 
 from domain import limits
 from domain.lists import Flaw, MemberList
 from domain.lists.store import Claim, Cut, KeyKnown, Part
-from domain.refusals import OutcomeUnknown
 from domain.store import Contended
 from storage import items, keys
-from storage.items import Item
-from storage.table import BUSY
-
-_IF_NEW = {"ConditionExpression": "attribute_not_exists(PK)", "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
-# Nothing was written, and the same may succeed in a moment.
-_LOST = frozenset({"ConditionalCheckFailedException", "TransactionConflictException", "TransactionCanceledException"})
+from storage.requests import IF_NEW, Requests, between
 
 
 class ListTable:
     """`domain.lists.store.Lists` on one DynamoDB table, with the `shards` that its directory is spread over."""
 
     def __init__(self, connection: Connection, table: str, *, shards: int) -> None:
-        self._connection = connection
-        self._table = table
+        self._requests = Requests(connection, table)
         self.shards = shards
 
     def shard_of(self, account: str) -> int:
@@ -38,21 +28,21 @@ class ListTable:
     # --- lists ---------------------------------------------------------------------------------------------------------
 
     def claim(self, key: bytes) -> Claim | None:
-        found = self._get(keys.list_key(key), keys.CLAIM)
+        found = self._requests.get(keys.list_key(key), keys.CLAIM)
         return items.list_key_from(found) if found else None
 
     def create(self, member_list: MemberList, claim: Claim) -> None:
-        self._claim(claim, {"Item": items.list_item(member_list), **_IF_NEW})
+        self._claim(claim, {"Item": items.list_item(member_list), **IF_NEW})
 
     def find(self, list_id: str) -> MemberList | None:
-        found = self._get(keys.LISTS, keys.member_list(list_id))
+        found = self._requests.get(keys.LISTS, keys.member_list(list_id))
         return items.list_from(found) if found else None
 
     def newest(self, *, before: str | None = None, limit: int) -> Sequence[MemberList]:
         last = keys.member_list(before) if before else keys.LIST_LAST
         # One more: both ends of a range belong to it.
-        request = _between(keys.LISTS, keys.LIST_FIRST, last) | {"Limit": limit + 1, "ScanIndexForward": False}
-        found = self._call("Query", request)["Items"]
+        request = between(keys.LISTS, keys.LIST_FIRST, last) | {"Limit": limit + 1, "ScanIndexForward": False}
+        found = self._requests.call("Query", request)["Items"]
         return [items.list_from(item) for item in found if item["SK"]["S"] != last][:limit]
 
     def save(self, member_list: MemberList, claim: Claim | None = None) -> MemberList:
@@ -65,125 +55,62 @@ class ListTable:
         if claim is not None:
             self._claim(claim, put)
         else:
-            self._attempt("PutItem", {"TableName": self._table, **put})
+            self._requests.put(put)
         return saved
 
     # --- imports -------------------------------------------------------------------------------------------------------
 
     def cut(self, list_id: str) -> Cut | None:
-        found = self._get(keys.list_import(list_id), keys.LIST_CUT)
+        found = self._requests.get(keys.list_import(list_id), keys.LIST_CUT)
         return items.cut_from(found) if found else None
 
     def keep_cut(self, list_id: str, cut: Cut) -> None:
-        self._call("PutItem", {"Item": items.cut_item(list_id, cut, ttl=_forgotten())})
+        self._requests.call("PutItem", {"Item": items.cut_item(list_id, cut, ttl=_forgotten())})
 
     def part(self, list_id: str, number: int) -> Part | None:
-        found = self._get(keys.list_import(list_id), keys.list_part(number))
+        found = self._requests.get(keys.list_import(list_id), keys.list_part(number))
         return items.part_from(found) if found else None
 
     def keep_part(self, list_id: str, part: Part) -> None:
         ttl = _forgotten()
-        try:
-            self._call("PutItem", {"Item": items.part_item(list_id, part, ttl=ttl), **_IF_NEW})
-        except VerboseClientError as error:
-            # What stands may have been found when somebody was no member yet: it is that which counts, for everybody.
-            if _response(error)["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise
-        self._call("PutItem", {"Item": items.part_kept_item(list_id, part.number, ttl=ttl)})
+        # What stands may have been found when somebody was no member yet: it is that which counts, for everybody.
+        self._requests.put_new(items.part_item(list_id, part, ttl=ttl))
+        self._requests.call("PutItem", {"Item": items.part_kept_item(list_id, part.number, ttl=ttl)})
 
     def parts_kept(self, list_id: str) -> frozenset[int]:
-        request = _between(keys.list_import(list_id), keys.LIST_PART_KEPT_FIRST, keys.LIST_PART_KEPT_LAST)
-        found = self._pages({**request, "ConsistentRead": True, "ProjectionExpression": "SK"})
+        request = between(keys.list_import(list_id), keys.LIST_PART_KEPT_FIRST, keys.LIST_PART_KEPT_LAST)
+        found = self._requests.query({**request, "ProjectionExpression": "SK"})
         return frozenset(keys.list_part_number(item["SK"]["S"]) for item in found)
 
     def keep_page(self, list_id: str, accounts: Sequence[str]) -> None:
         item = items.list_page_item(list_id, self.shard_of(accounts[0]), accounts)
-        self._call("PutItem", {"Item": item})
+        self._requests.call("PutItem", {"Item": item})
 
     def members(self, list_id: str, shard: int, *, after: str = "") -> Iterator[str]:
         # From the page on that has whoever follows: a page is called after its last account.
-        request = _between(keys.list_members(list_id, shard), keys.list_page(after), keys.LIST_PAGE_LAST)
-        for item in self._pages({**request, "ConsistentRead": True}):
+        request = between(keys.list_members(list_id, shard), keys.list_page(after), keys.LIST_PAGE_LAST)
+        for item in self._requests.query(request):
             yield from (account for account in items.list_page_from(item) if account > after)
 
     def keep_examples(self, list_id: str, examples: Mapping[Flaw, Sequence[int]]) -> None:
-        self._call("PutItem", {"Item": items.examples_item(list_id, examples)})
+        self._requests.call("PutItem", {"Item": items.examples_item(list_id, examples)})
 
     def examples(self, list_id: str) -> Mapping[Flaw, Sequence[int]]:
-        found = self._get(keys.list_import(list_id), keys.LIST_EXAMPLES)
+        found = self._requests.get(keys.list_import(list_id), keys.LIST_EXAMPLES)
         return items.examples_from(found) if found else {}
 
     # --- requests ------------------------------------------------------------------------------------------------------
 
     def _claim(self, claim: Claim, put: dict[str, Any]) -> None:
         """Writes the use of a key with what it was used for. Raises `KeyKnown`, `Contended`."""
-        puts = [{"Item": items.list_key_item(claim), **_IF_NEW}, put]
+        puts = [{"Item": items.list_key_item(claim), **IF_NEW}, put]
         try:
-            self._attempt(
-                "TransactWriteItems", {"TransactItems": [{"Put": {"TableName": self._table, **each}} for each in puts]}
-            )
+            self._requests.transact(puts)
         except Contended:
             known = self.claim(claim.key)
             if known is not None:
                 raise KeyKnown(known) from None
             raise
-
-    def _get(self, pk: str, sk: str) -> Item | None:
-        request = {"Key": {"PK": {"S": pk}, "SK": {"S": sk}}, "ConsistentRead": True}
-        found: Item | None = self._call("GetItem", request).get("Item")
-        return found
-
-    def _pages(self, request: dict[str, Any]) -> Iterator[Item]:
-        # To the end, however many pages of a megabyte that takes.
-        while True:
-            page = self._call("Query", request)
-            yield from page["Items"]
-            if "LastEvaluatedKey" not in page:
-                return
-            request = {**request, "ExclusiveStartKey": page["LastEvaluatedKey"]}
-
-    def _attempt(self, operation: str, request: dict[str, Any]) -> None:
-        """Puts on conditions. Raises `Contended` when one of them fails, or somebody else is at the same item."""
-        try:
-            self._send(operation, request)
-        except VerboseClientError as error:
-            response = _response(error)
-            codes = {reason["Code"] for reason in response.get("CancellationReasons", [])}
-            if response["Error"]["Code"] in _LOST and codes <= _RETRYABLE:
-                raise Contended from error
-            raise
-
-    def _call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        return self._send(operation, {"TableName": self._table, **request})
-
-    def _send(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        try:
-            result: dict[str, Any] = self._connection.dispatch(operation, request)
-        except (HTTPClientError, NoConnection) as error:
-            raise OutcomeUnknown("The store did not answer. Retry with the same key.") from error
-        except VerboseClientError as error:
-            if _response(error)["Error"]["Code"] in BUSY:
-                raise OutcomeUnknown("The store is too busy. Retry with the same key.") from error
-            raise
-        return result
-
-
-_RETRYABLE = frozenset(
-    {"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "ConditionalCheckFailed"}
-)
-
-
-def _between(pk: str, first: str, last: str) -> dict[str, Any]:
-    """A Query of a partition between two sort keys, both of them too."""
-    return {
-        "KeyConditionExpression": "PK = :p AND SK BETWEEN :a AND :z",
-        "ExpressionAttributeValues": {":p": {"S": pk}, ":a": {"S": first}, ":z": {"S": last}},
-    }
-
-
-def _response(error: VerboseClientError) -> dict[str, Any]:
-    assert isinstance(error.__cause__, ClientError)
-    return dict(error.__cause__.response)
 
 
 def _forgotten() -> int:

@@ -30,12 +30,11 @@ class MemoryCampaigns:
         self._shards: dict[Run, dict[int, Shard]] = {}
         self.shards = shards
 
-    def create(self, campaign: Campaign) -> None:
-        first = campaign.steps[0]
+    def create(self, campaign: Campaign, use: KeyUse) -> None:
         with self._lock:
-            if first.key in self._used:
-                raise KeyTaken(self._used[first.key])
-            self._used[first.key] = KeyUse(first.key, campaign.id, first.action, first.asked)
+            if use.key in self._used:
+                raise KeyTaken(self._used[use.key])
+            self._used[use.key] = use
             self._campaigns[campaign.id] = campaign
 
     def used(self, key: bytes) -> KeyUse | None:

@@ -9,8 +9,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from botocore.exceptions import ClientError, HTTPClientError
-from botocore.exceptions import ConnectionError as NoConnection
 from pynamodb.connection import Connection
 from pynamodb.exceptions import VerboseClientError
 
@@ -20,33 +18,15 @@ from domain.members import Lookup, Profile
 from domain.notices import Notice
 from domain.refusals import OutcomeUnknown
 from domain.store import NOTHING, Beside, ClaimTaken, Contended, EndTaken, Home, LookupTaken, ReturnTaken, Update
-from storage import items, keys
+from storage import items, keys, requests
 from storage.items import Item
-
-# Nothing was written, and the same write may succeed in a moment. A transaction in progress on one of the items, a capacity
-# that is still growing, and a lost race all look alike to the caller: read again and try again.
-_RETRYABLE = frozenset(
-    {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "ConditionalCheckFailed"}
-)
-# The client has retried these as often as it may.
-BUSY = frozenset(
-    {
-        "ThrottlingException",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "TransactionInProgressException",
-        "InternalServerError",
-        "ServiceUnavailable",
-    }
-)
 
 
 def _put_if(condition: str) -> dict[str, str]:
-    # The failed put is the read: the old item comes back with the refusal.
-    return {"ConditionExpression": condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+    return {**requests.IF_NEW, "ConditionExpression": condition}
 
 
-_IF_NEW = _put_if("attribute_not_exists(PK)")
+_IF_NEW = requests.IF_NEW
 # A claim without a fingerprint waits for its purchase (`Claim.is_parked`).
 _IF_PARKED = _put_if("attribute_exists(PK) AND attribute_not_exists(f)")
 _IF_NOT_COMPLETE = _put_if("attribute_not_exists(f)")
@@ -212,7 +192,7 @@ class Table:
         try:
             self._call("PutItem", {"Item": items.notice_item(account, notice), **_IF_UNREAD})
         except VerboseClientError as error:
-            if _response(error)["Error"]["Code"] == "ConditionalCheckFailedException":
+            if requests.response_of(error)["Error"]["Code"] == "ConditionalCheckFailedException":
                 # Read before, or forgotten a moment ago.
                 return False
             raise
@@ -312,7 +292,7 @@ class Table:
         try:
             self._call("PutItem", put)
         except VerboseClientError as error:
-            response = _response(error)
+            response = requests.response_of(error)
             if response["Error"]["Code"] == "ConditionalCheckFailedException":
                 assert "Item" in response, "the condition failed, and nothing is there"
                 old: Item = response["Item"]
@@ -328,15 +308,7 @@ class Table:
 
     def _send(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """One request with the client's own bounded retries. Refuses `OutcomeUnknown` when they end without an answer."""
-        try:
-            result: dict[str, Any] = self._connection.dispatch(operation, request)
-        except (HTTPClientError, NoConnection) as error:
-            raise OutcomeUnknown("The store did not answer. Retry with the same key.") from error
-        except VerboseClientError as error:
-            if _response(error)["Error"]["Code"] in BUSY:
-                raise OutcomeUnknown("The store is too busy. Retry with the same key.") from error
-            raise
-        return result
+        return requests.send(self._connection, operation, request)
 
     def _get(self, pk: str, sk: str, *, strong: bool = False) -> Item | None:
         found = self._call("GetItem", {"Key": {"PK": {"S": pk}, "SK": {"S": sk}}, "ConsistentRead": strong})
@@ -355,7 +327,7 @@ class Table:
                 responses = self._send("TransactGetItems", {"TransactItems": reads})["Responses"]
                 found += [each["Item"] for each in responses if each.get("Item")]
             except VerboseClientError as error:
-                if _response(error)["Error"]["Code"] != "TransactionCanceledException":
+                if requests.response_of(error)["Error"]["Code"] != "TransactionCanceledException":
                     raise
                 # One of them is being written in a transaction right now: one by one they are read before or after it.
                 found += [item for pk, sk in some if (item := self._get(pk, sk, strong=True)) is not None]
@@ -392,9 +364,9 @@ class Table:
             request = {"TransactItems": [{"Put": {"TableName": self._name, **put}} for put in puts]}
             self._send("TransactWriteItems", request)
         except VerboseClientError as error:
-            response = _response(error)
+            response = requests.response_of(error)
             reasons: list[dict[str, Any]] = response.get("CancellationReasons", [])
-            if reasons and all(reason["Code"] in _RETRYABLE for reason in reasons if reason["Code"] != "None"):
+            if reasons and all(reason["Code"] in requests.RETRYABLE for reason in reasons if reason["Code"] != "None"):
                 return reasons
             raise
         return []
@@ -414,13 +386,6 @@ class Table:
         for lookup, reason in zip(lookups, reasons, strict=False):
             if reason.get("Code") == "ConditionalCheckFailed":
                 raise LookupTaken(lookup)
-
-
-def _response(error: VerboseClientError) -> dict[str, Any]:
-    """The client's own answer: PynamoDB's error leaves the old item and the reasons' items out."""
-    assert isinstance(error.__cause__, ClientError)
-    response: dict[str, Any] = dict(error.__cause__.response)
-    return response
 
 
 def _forget_after(day: int) -> int:

@@ -310,7 +310,7 @@ def test_by_tier_each_gets_what_theirs_gets_and_the_others_nothing() -> None:
     buy(desk.store, "bob", 10_000, desk.now, receipt="1", program=TIERED)
     set_tier(desk.store, "cyd", "gold", desk.now, key="t", program=TIERED)
 
-    campaign = desk.completed(award=definition.by_tier({"base": 5, "gold": 50}))
+    campaign = desk.completed(award=definition.by_tier([("base", 5), ("gold", 50)]))
 
     assert desk.given(campaign) == {"ada": 5, "cyd": 50}
     assert desk.results(campaign)["bob"] is Outcome.OUTSIDE

@@ -156,7 +156,7 @@ def decides_anew(patch: pytest.MonkeyPatch) -> None:
     ) -> Decision:
         kept = keep(table, run, shard, decision, budget=budget)
         if kept is not decision:
-            table._call("PutItem", {"Item": items.decision_item(run, shard, decision)})
+            table._requests.call("PutItem", {"Item": items.decision_item(run, shard, decision)})
         return decision
 
     patch.setattr(CampaignTable, "keep_decision", over)
@@ -189,7 +189,7 @@ def finishes_twice(patch: pytest.MonkeyPatch) -> None:
         budget: tuple[Budget, Budget] | None = None,
     ) -> None:
         puts = [{"Item": items.done_item(run, shard.number, done, ttl=None)}, campaigns._shard_put(run, seen, shard)]
-        table._transact([*puts, *([campaigns._budget_put(run, *budget)] if budget else [])])
+        table._requests.transact([*puts, *([campaigns._budget_put(run, *budget)] if budget else [])])
 
     patch.setattr(CampaignTable, "finish", finish)
 

@@ -920,7 +920,7 @@ def campaign(step: str, number: int, status: Status) -> Campaign:
         preview_points=5,
         preview_members=1,
         launched_at=None if status is Status.DRAFT else now,
-        steps=(Step(Action.CREATE, "s.somebody", now, step.encode()),),
+        steps=(Step(Action.CREATE, "s.somebody", now),),
     )
 
 

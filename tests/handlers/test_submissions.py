@@ -17,7 +17,7 @@ from domain import limits, purchases
 from domain.refusals import OutcomeUnknown
 from handlers import aws, outbox, runtime
 from handlers.ingest import Ingester
-from handlers.queue import Queue
+from handlers.queue import Queue, batches
 from storage.programs import Programs
 from storage.submissions import SubmissionTable
 from storage.table import Table
@@ -616,11 +616,11 @@ def test_the_log_says_what_a_batch_came_to(stack: Stack, ada: str) -> None:
 def test_calls_are_as_full_as_their_limits_allow() -> None:
     small, large = "x" * 100, "é" * 60_000
 
-    assert [len(call) for call in outbox.calls([small] * 25)] == [10, 10, 5]
-    assert [len(call) for call in outbox.calls([large] * 5)] == [2, 2, 1]
-    assert [len(call) for call in outbox.calls([large, small, large, large])] == [3, 1]
-    assert [each for call in outbox.calls([str(n) for n in range(33)]) for each in call] == [str(n) for n in range(33)]
-    assert list(outbox.calls([])) == []
+    assert [len(call) for call in batches([small] * 25)] == [10, 10, 5]
+    assert [len(call) for call in batches([large] * 5)] == [2, 2, 1]
+    assert [len(call) for call in batches([large, small, large, large])] == [3, 1]
+    assert [each for call in batches([str(n) for n in range(33)]) for each in call] == [str(n) for n in range(33)]
+    assert list(batches([])) == []
 
 
 def test_an_outbox_with_nothing_in_it_asks_nobody(sqs: Sqs) -> None:

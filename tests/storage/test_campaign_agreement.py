@@ -97,9 +97,9 @@ class Agreement(RuleBasedStateMachine):
         if self.memory.find(id) is not None and self.memory.used(key) is None:
             # No two campaigns have the same id.
             return
-        step = Step(Action.CREATE, "staff", NOW, key)
+        step = Step(Action.CREATE, "staff", NOW)
         made = Campaign(id, draft(), created_by="staff", created_at=NOW, steps=(step,))
-        if self.both(lambda campaigns: campaigns.create(made)) is None:
+        if self.both(lambda campaigns: campaigns.create(made, KeyUse(key, id, Action.CREATE))) is None:
             self.stale.append(made)
 
     @rule(

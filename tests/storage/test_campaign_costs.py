@@ -11,7 +11,7 @@ from pynamodb.connection import Connection
 from domain import limits
 from domain.campaigns import Action, Budget, Campaign, Status, Step, Validity, work
 from domain.campaigns.chunks import Tools
-from domain.campaigns.store import Run, RunKind
+from domain.campaigns.store import KeyUse, Run, RunKind
 from domain.campaigns.turns import Turn
 from storage import keys
 from storage.campaigns import CampaignTable
@@ -45,9 +45,9 @@ def members(count: int) -> list[str]:
 def told(table: Tables, count: int, **parts: Any) -> tuple[Counter[str], float, float]:
     """The requests, and the units that were read and written, of one chunk with so many members, all of whom get a bonus."""
     campaigns = CampaignTable(table.connection, table.name, shards=SHARDS)
-    step = Step(Action.CREATE, "staff", NOW, b"k" * 16, b"a")
+    step = Step(Action.CREATE, "staff", NOW)
     made = Campaign("C1", draft(10, **parts), created_by="staff", created_at=NOW, steps=(step,))
-    campaigns.create(made)
+    campaigns.create(made, KeyUse(b"k" * 16, made.id, Action.CREATE))
     campaigns.save(replace(made, status=Status.RUNNING, launched_at=NOW, given=made.draft.budget))
     for name in members(count):
         enroll(table.store, name, NOW)

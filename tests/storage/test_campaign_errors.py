@@ -21,11 +21,15 @@ RUN = Run("C1", RunKind.BONUS)
 FULL, LESS = Budget(100, 5), Budget(90, 4)
 
 
-def campaign(id: str, key: bytes) -> Campaign:
-    return Campaign(id, draft(), created_by="staff", created_at=NOW, steps=(Step(Action.CREATE, "staff", NOW, key),))
+def campaign(id: str) -> Campaign:
+    return Campaign(id, draft(), created_by="staff", created_at=NOW, steps=(Step(Action.CREATE, "staff", NOW),))
 
 
-FIRST = campaign("C1", b"1" * 16)
+def made(campaign: Campaign) -> KeyUse:
+    return KeyUse(campaign.id.encode() * 8, campaign.id, Action.CREATE)
+
+
+FIRST, SECOND = campaign("C1"), campaign("C2")
 CHUNK = Chunk(1, ("A", "B"))
 DECISION = Decision(1, (0, Outcome.HELD_OUT), (3, 0))
 USE = KeyUse(b"u" * 16, "C1", Action.APPROVE, b"a")
@@ -45,7 +49,7 @@ class Write:
 
 WRITES = {
     "create": Write(
-        lambda campaigns: campaigns.create(campaign("C2", b"2" * 16)),
+        lambda campaigns: campaigns.create(SECOND, made(SECOND)),
         KeyTaken,
         is_transaction=True,
         met=OutcomeUnknown,
@@ -72,7 +76,7 @@ WRITES = {
 }
 READS: dict[str, Callable[[CampaignTable], object]] = {
     "find": lambda campaigns: campaigns.find("C1"),
-    "used": lambda campaigns: campaigns.used(b"1" * 16),
+    "used": lambda campaigns: campaigns.used(b"C1" * 8),
     "newest": lambda campaigns: campaigns.newest(limit=3),
     "at_work": lambda campaigns: campaigns.at_work(),
     "last_chunk": lambda campaigns: campaigns.last_chunk(RUN, 1),
@@ -90,7 +94,7 @@ BUSY = ["ThrottlingException", "ProvisionedThroughputExceededException", "Reques
 @pytest.fixture
 def campaigns(table: Tables, tampered: Connection) -> CampaignTable:
     """The store behind the wire; there is one campaign, the members of which nobody has cut."""
-    CampaignTable(table.connection, table.name, shards=SHARDS).create(FIRST)
+    CampaignTable(table.connection, table.name, shards=SHARDS).create(FIRST, made(FIRST))
     return CampaignTable(tampered, table.name, shards=SHARDS)
 
 

@@ -54,9 +54,13 @@ def campaigns(place: Memory | Tables) -> Campaigns:
     return CampaignTable(place.connection, place.name, shards=SHARDS)
 
 
-def campaign(id: str = "C1", *, key: bytes = KEY, **more: Any) -> Campaign:
-    step = Step(Action.CREATE, "staff", NOW, key, b"a")
+def campaign(id: str = "C1", **more: Any) -> Campaign:
+    step = Step(Action.CREATE, "staff", NOW)
     return Campaign(id, draft(10), created_by="staff", created_at=NOW, steps=(step,), **more)
+
+
+def create(campaigns: Campaigns, made: Campaign, *, key: bytes = KEY) -> None:
+    campaigns.create(made, KeyUse(key, made.id, Action.CREATE, b"a"))
 
 
 # What the key of `campaign()` was used for, and that of another call.
@@ -78,7 +82,7 @@ def test_a_campaign_is_found_by_its_id_and_its_key_is_used(campaigns: Campaigns)
     assert (campaigns.find("C1"), campaigns.used(KEY)) == (None, None)
     made = campaign()
 
-    campaigns.create(made)
+    create(campaigns, made)
 
     assert (campaigns.find("C1"), campaigns.used(KEY)) == (made, MADE)
     assert campaigns.find("C") is None
@@ -86,20 +90,20 @@ def test_a_campaign_is_found_by_its_id_and_its_key_is_used(campaigns: Campaigns)
 
 
 def test_a_key_makes_one_campaign(campaigns: Campaigns) -> None:
-    campaigns.create(campaign())
+    create(campaigns, campaign())
 
     with pytest.raises(KeyTaken) as taken:
-        campaigns.create(campaign("C2"))
+        create(campaigns, campaign("C2"))
 
     assert taken.value.use == MADE
     assert (campaigns.find("C2"), campaigns.used(KEY)) == (None, MADE)
 
 
 def test_of_many_at_once_a_key_makes_one_campaign(campaigns: Campaigns) -> None:
-    def create(number: int) -> object:
-        return outcome_of(lambda: campaigns.create(campaign(f"C{number}")))
+    def attempt(number: int) -> object:
+        return outcome_of(lambda: create(campaigns, campaign(f"C{number}")))
 
-    answers = Counter(at_once([lambda number=number: create(number) for number in range(8)]))
+    answers = Counter(at_once([lambda number=number: attempt(number) for number in range(8)]))
 
     # Where two transactions meet, neither may know of the other's end.
     assert answers[None] == 1
@@ -109,7 +113,7 @@ def test_of_many_at_once_a_key_makes_one_campaign(campaigns: Campaigns) -> None:
 
 
 def test_a_campaign_is_saved_over_the_version_before_and_over_no_other(campaigns: Campaigns) -> None:
-    campaigns.create(campaign())
+    create(campaigns, campaign())
 
     saved = campaigns.save(replace(campaign(), previews=1, previewed=1))
 
@@ -123,7 +127,7 @@ def test_a_campaign_is_saved_over_the_version_before_and_over_no_other(campaigns
 
 @pytest.mark.parametrize("status", Status)
 def test_what_is_at_work_is_listed_and_what_is_not_is_not(campaigns: Campaigns, status: Status) -> None:
-    campaigns.create(campaign())
+    create(campaigns, campaign())
     running = campaigns.save(replace(campaign(), status=Status.RUNNING))
     assert campaigns.at_work() == ["C1"]
 
@@ -137,7 +141,7 @@ def test_what_is_at_work_is_listed_and_what_is_not_is_not(campaigns: Campaigns, 
 
 
 def test_a_preview_that_is_not_finished_is_at_work(campaigns: Campaigns) -> None:
-    campaigns.create(campaign())
+    create(campaigns, campaign())
 
     begun = campaigns.save(replace(campaign(), previews=1))
     assert campaigns.at_work() == ["C1"]
@@ -150,9 +154,9 @@ def test_no_more_are_at_work_than_may_be_and_those_at_work_are_saved_all_the_sam
     campaigns: Campaigns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "CAMPAIGNS_AT_WORK_MAX", 2)
-    made = [campaign(f"C{number}", key=bytes([number])) for number in range(3)]
+    made = [campaign(f"C{number}") for number in range(3)]
     for each in made:
-        campaigns.create(each)
+        create(campaigns, each, key=each.id.encode())
     first, second = (campaigns.save(replace(each, status=Status.RUNNING)) for each in made[:2])
 
     with pytest.raises(TooManyAtWork):
@@ -172,9 +176,9 @@ def test_what_is_cancelled_is_listed_until_it_is_settled_however_many_are_at_wor
     campaigns: Campaigns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "CAMPAIGNS_AT_WORK_MAX", 1)
-    made = [campaign(f"C{number}", key=bytes([number])) for number in range(2)]
+    made = [campaign(f"C{number}") for number in range(2)]
     for each in made:
-        campaigns.create(each)
+        create(campaigns, each, key=each.id.encode())
     paused = campaigns.save(replace(made[0], status=Status.PAUSED, launched_at=NOW))
     campaigns.save(replace(made[1], status=Status.RUNNING, launched_at=NOW))
     assert campaigns.at_work() == ["C1"]
@@ -189,7 +193,7 @@ def test_what_is_cancelled_is_listed_until_it_is_settled_however_many_are_at_wor
 
 
 def test_of_many_who_save_at_once_one_does(campaigns: Campaigns) -> None:
-    campaigns.create(campaign())
+    create(campaigns, campaign())
 
     def save(number: int) -> object:
         return outcome_of(lambda: campaigns.save(replace(campaign(), status=Status.RUNNING, approved_by=str(number))))
@@ -203,9 +207,9 @@ def test_of_many_who_save_at_once_one_does(campaigns: Campaigns) -> None:
 
 
 def test_many_campaigns_that_begin_at_once_are_all_listed(campaigns: Campaigns) -> None:
-    made = [campaign(f"C{number}", key=bytes([number])) for number in range(6)]
+    made = [campaign(f"C{number}") for number in range(6)]
     for each in made:
-        campaigns.create(each)
+        create(campaigns, each, key=each.id.encode())
 
     def begin(each: Campaign) -> None:
         for _ in range(limits.CAMPAIGN_ATTEMPTS_MAX):
@@ -224,8 +228,8 @@ def test_many_campaigns_that_begin_at_once_are_all_listed(campaigns: Campaigns) 
 
 def test_campaigns_are_listed_the_newest_first_page_by_page(campaigns: Campaigns) -> None:
     for number in (3, 1, 2, 5, 4):
-        campaigns.create(campaign(f"C{number}", key=bytes([number])))
-    campaigns.save(replace(campaign("C1", key=bytes([1])), status=Status.RUNNING))
+        create(campaigns, campaign(f"C{number}"), key=bytes([number]))
+    campaigns.save(replace(campaign("C1"), status=Status.RUNNING))
 
     def ids(**more: Any) -> list[str]:
         return [each.id for each in campaigns.newest(**more)]
@@ -242,7 +246,7 @@ def test_a_list_of_large_campaigns_is_as_long_as_of_small_ones(table: Tables) ->
     """A page of DynamoDB ends at a megabyte."""
     campaigns = CampaignTable(table.connection, table.name, shards=SHARDS)
     for number in range(7):
-        campaigns.create(replace(campaign(f"C{number}", key=bytes([number])), created_by="x" * 300_000))
+        create(campaigns, replace(campaign(f"C{number}"), created_by="x" * 300_000), key=bytes([number]))
 
     assert [each.id for each in campaigns.newest(limit=6)] == [f"C{number}" for number in (6, 5, 4, 3, 2, 1)]
 
@@ -255,7 +259,7 @@ def told_no(use: KeyUse, message: str = "No.") -> KeyUse:
 
 
 def test_what_a_key_was_used_for_is_written_with_the_campaign(campaigns: Campaigns) -> None:
-    campaigns.create(campaign())
+    create(campaigns, campaign())
 
     saved = campaigns.save(replace(campaign(), approved_by="boss"), use=USE)
 
@@ -263,7 +267,7 @@ def test_what_a_key_was_used_for_is_written_with_the_campaign(campaigns: Campaig
 
 
 def test_with_a_key_that_was_used_nothing_is_saved(campaigns: Campaigns) -> None:
-    campaigns.create(campaign())
+    create(campaigns, campaign())
     campaigns.refuse(told_no(USE))
 
     for use in (USE, replace(USE, key=KEY), replace(USE, campaign="C9")):
@@ -275,7 +279,7 @@ def test_with_a_key_that_was_used_nothing_is_saved(campaigns: Campaigns) -> None
 
 
 def test_over_another_version_a_key_is_not_used(campaigns: Campaigns) -> None:
-    campaigns.create(campaign())
+    create(campaigns, campaign())
     saved = campaigns.save(replace(campaign(), previews=1))
 
     with pytest.raises(Contended):
@@ -288,7 +292,7 @@ def test_over_another_version_a_key_is_not_used(campaigns: Campaigns) -> None:
 
 def test_what_may_not_be_at_work_uses_no_key(campaigns: Campaigns, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "CAMPAIGNS_AT_WORK_MAX", 0)
-    campaigns.create(campaign())
+    create(campaigns, campaign())
 
     with pytest.raises(TooManyAtWork):
         campaigns.save(replace(campaign(), status=Status.RUNNING), use=USE)
@@ -297,7 +301,7 @@ def test_what_may_not_be_at_work_uses_no_key(campaigns: Campaigns, monkeypatch: 
 
 
 def test_a_no_is_written_once_and_as_it_was_said(campaigns: Campaigns) -> None:
-    campaigns.create(campaign())
+    create(campaigns, campaign())
 
     campaigns.refuse(told_no(USE))
     for use in (told_no(USE, "Never."), USE, told_no(replace(USE, campaign="C9")), told_no(replace(USE, key=KEY))):
@@ -307,7 +311,7 @@ def test_a_no_is_written_once_and_as_it_was_said(campaigns: Campaigns) -> None:
     assert campaigns.used(USE.key) == told_no(USE)
     assert (campaigns.find("C1"), campaigns.used(KEY)) == (campaign(), MADE)
     with pytest.raises(KeyTaken) as taken:
-        campaigns.create(campaign("C2", key=USE.key))
+        create(campaigns, campaign("C2"), key=USE.key)
     assert taken.value.use == told_no(USE)
     assert campaigns.find("C2") is None
 
@@ -325,10 +329,10 @@ def test_of_many_who_are_told_no_at_once_one_no_stands(campaigns: Campaigns) -> 
 def test_of_many_who_create_save_and_refuse_with_a_key_at_once_one_does_all_and_the_others_nothing(
     campaigns: Campaigns, round_: int
 ) -> None:
-    old = [campaign(f"OLD{number}", key=bytes([number]) * 16) for number in range(3)]
+    old = [campaign(f"OLD{number}") for number in range(3)]
     for each in old:
-        campaigns.create(each)
-    new = [campaign(f"NEW{number}", key=USE.key) for number in range(3)]
+        create(campaigns, each, key=each.id.encode())
+    new = [campaign(f"NEW{number}") for number in range(3)]
     # What each of them uses the key for.
     uses = [
         *(replace(MADE, key=USE.key, campaign=each.id) for each in new),
@@ -340,7 +344,7 @@ def test_of_many_who_create_save_and_refuse_with_a_key_at_once_one_does_all_and_
         return outcome_of(lambda: campaigns.save(replace(each, status=Status.RUNNING), use=use))
 
     calls = [
-        *(lambda each=each: outcome_of(lambda: campaigns.create(each)) for each in new),
+        *(lambda each=each: outcome_of(lambda: create(campaigns, each, key=USE.key)) for each in new),
         *(lambda each=each, use=use: save(each, use) for each, use in zip(old, uses[3:6], strict=True)),
         *(lambda use=use: outcome_of(lambda: campaigns.refuse(use)) for use in uses[6:]),
     ]

@@ -81,7 +81,7 @@ class ChunkWork:
                     outcomes = self._given(chunk, self.decision)
             case RunKind.REVERSAL:
                 outcomes = self._reverted(chunk)
-        self._finish(Done(self.number, tuple(outcomes), self.points), chunk)
+        self._finish(Done(self.number, tuple(outcomes), self.points))
 
     # --- deciding ------------------------------------------------------------------------------------------------------
 
@@ -316,7 +316,7 @@ class ChunkWork:
         if self.failed and not self.work.is_last:
             raise NotDone(f"{len(self.failed)} accounts, the first of them {next(iter(self.failed))}")
 
-    def _finish(self, done: Done, chunk: Chunk) -> None:
+    def _finish(self, done: Done) -> None:
         self._require_right()
         campaigns = self.work.campaigns
         counts = Counter(done.outcomes)

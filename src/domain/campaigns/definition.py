@@ -1,6 +1,6 @@
 """What a campaign is: whom it means, what it gives, what it may cost, and where it stands."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
@@ -87,9 +87,9 @@ def fixed(points: int) -> Award:
     return Award((Segment(EVERYBODY, points),))
 
 
-def by_tier(points: Mapping[str, int]) -> Award:
+def by_tier(points: Iterable[tuple[str, int]]) -> Award:
     """Points by tier; who has another one gets nothing."""
-    return Award(tuple(Segment(Audience(tiers=frozenset({tier})), each) for tier, each in points.items()))
+    return Award(tuple(Segment(Audience(tiers=frozenset({tier})), each) for tier, each in points))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +141,11 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something that was done with a campaign. `key` tells the call, `asked` what it said."""
+    """Something that was done with a campaign."""
 
     action: Action
     by: str
     at: datetime
-    key: bytes
-    asked: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

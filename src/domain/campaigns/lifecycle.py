@@ -137,10 +137,10 @@ def create(
         if use is None or (use.action, use.asked) != (Action.CREATE, asked):
             raise
         return _made_before(campaigns, use, asked)
-    step = Step(Action.CREATE, actor.id, now, key, asked)
+    step = Step(Action.CREATE, actor.id, now)
     campaign = Campaign(campaign_id, draft, created_by=actor.id, created_at=now, steps=(step,))
     try:
-        campaigns.create(campaign)
+        campaigns.create(campaign, KeyUse(key, campaign_id, Action.CREATE, asked))
     except KeyTaken as taken:
         return _made_before(campaigns, taken.use, asked)
     return Changed(campaign, replayed=False)
@@ -415,7 +415,7 @@ def _changed(
                 except Contended:
                     continue
             raise
-        steps = (*campaign.steps, Step(action, actor.id, now, use.key, use.asked))
+        steps = (*campaign.steps, Step(action, actor.id, now))
         # The first one made it, and is never let go.
         after = replace(after, steps=(steps[0], *steps[1:][-limits.CAMPAIGN_STEPS_MAX :]))
         try:

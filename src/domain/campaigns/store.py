@@ -151,8 +151,8 @@ class Campaigns(Protocol):
     def shard_of(self, account: str) -> int:
         """The shard of an account."""
 
-    def create(self, campaign: Campaign) -> None:
-        """Writes a new campaign, and what the key of its first step was used for. Raises `KeyTaken`."""
+    def create(self, campaign: Campaign, use: KeyUse) -> None:
+        """Writes a new campaign, and what the key was used for. Raises `KeyTaken`."""
 
     def used(self, key: bytes) -> KeyUse | None:
         """What a key was used for."""

@@ -113,12 +113,7 @@ class CampaignAwardInput:
         if isinstance(self.points, int):
             return definition.fixed(self.points)
         if isinstance(self.tiers, list):
-            return campaigns.Award(
-                tuple(
-                    campaigns.Segment(campaigns.Audience(tiers=frozenset({each.tier})), each.points)
-                    for each in self.tiers
-                )
-            )
+            return definition.by_tier((each.tier, each.points) for each in self.tiers)
         segments = self.segments if isinstance(self.segments, list) else []
         return campaigns.Award(
             tuple(

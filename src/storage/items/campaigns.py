@@ -123,9 +123,7 @@ def campaign_item(campaign: Campaign) -> Item:
         "status": campaign.status.value,
         "given": _pair(campaign.given),
         "watched": [[each.run, each.reached, millis(each.at)] for each in campaign.watched],
-        "steps": [
-            [step.action.value, step.by, millis(step.at), step.key.hex(), step.asked.hex()] for step in campaign.steps
-        ],
+        "steps": [[step.action.value, step.by, millis(step.at)] for step in campaign.steps],
         **{name: value for name, value in {**facts, **times}.items() if value is not None},
     }
     text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
@@ -143,10 +141,7 @@ def campaign_from(item: Item) -> Campaign:
         draft=_draft_of(values["draft"]),
         status=Status(values["status"]),
         given=Budget(*values["given"]),
-        steps=tuple(
-            Step(Action(action), by, instant_of(at), bytes.fromhex(key), bytes.fromhex(asked))
-            for action, by, at, key, asked in values["steps"]
-        ),
+        steps=tuple(Step(Action(action), by, instant_of(at)) for action, by, at in values["steps"]),
         watched=tuple(Watched(run, reached, instant_of(at)) for run, reached, at in values["watched"]),
         version=int(row.version),
         **facts,
