@@ -7,7 +7,7 @@ import typer
 
 from domain.clock import NotASandbox
 from domain.refusals import Refusal
-from handlers import campaign, clock, dlq, events, ledger, program, runtime, seed, uploading
+from handlers import clock, dlq, events, ledger, program, runtime, seed, uploading, watching
 from handlers.local import commands as local
 from handlers.replay import commands as replay
 
@@ -20,7 +20,7 @@ app.add_typer(replay.app, name="replay")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(events.app, name="events")
 app.add_typer(clock.app, name="clock")
-app.add_typer(campaign.app, name="campaign")
+app.add_typer(watching.app, name="campaign")
 app.add_typer(uploading.app, name="list")
 app.add_typer(dlq.app, name="dlq")
 

@@ -61,20 +61,27 @@ def test_another_issuer_makes_no_pool_and_refuses_ours(stack: Stack) -> None:
     waiter = cloudformation.get_waiter("stack_create_complete")
     waiter.wait(StackName="other", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
 
-    described = cloudformation.describe_stacks(StackName="other")["Stacks"][0]
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
-    kinds = {
-        resource["ResourceType"]
-        for resource in cloudformation.describe_stack_resources(StackName="other")["StackResources"]
-    }
-    assert outputs["TokenIssuer"] == "https://issuer.example"
-    assert "UserPoolId" not in outputs
-    assert not [kind for kind in kinds if kind.startswith("AWS::Cognito::")]
-    assert "AWS::SNS::Topic" in kinds
-    api = stack.client("apigatewayv2")
-    (authorizer,) = api.get_authorizers(ApiId=outputs["ApiId"])["Items"]
-    assert authorizer["JwtConfiguration"] == {"Issuer": "https://issuer.example", "Audience": ["till", "app"]}
-    cors = api.get_api(ApiId=outputs["ApiId"])["CorsConfiguration"]
-    assert cors["AllowOrigins"] == ["https://a.example", "https://b.example"]
-    other = Stack(**{**vars(stack), "graphql_url": stack.graphql_url.replace(stack.outputs["ApiId"], outputs["ApiId"])})
-    assert graphql(other, "{ __typename }", token=stack.token("staff")).status_code == 401
+    try:
+        described = cloudformation.describe_stacks(StackName="other")["Stacks"][0]
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+        kinds = {
+            resource["ResourceType"]
+            for resource in cloudformation.describe_stack_resources(StackName="other")["StackResources"]
+        }
+        assert outputs["TokenIssuer"] == "https://issuer.example"
+        assert "UserPoolId" not in outputs
+        assert not [kind for kind in kinds if kind.startswith("AWS::Cognito::")]
+        assert "AWS::SNS::Topic" in kinds
+        api = stack.client("apigatewayv2")
+        (authorizer,) = api.get_authorizers(ApiId=outputs["ApiId"])["Items"]
+        assert authorizer["JwtConfiguration"] == {"Issuer": "https://issuer.example", "Audience": ["till", "app"]}
+        cors = api.get_api(ApiId=outputs["ApiId"])["CorsConfiguration"]
+        assert cors["AllowOrigins"] == ["https://a.example", "https://b.example"]
+        other = Stack(
+            **{**vars(stack), "graphql_url": stack.graphql_url.replace(stack.outputs["ApiId"], outputs["ApiId"])}
+        )
+        assert graphql(other, "{ __typename }", token=stack.token("staff")).status_code == 401
+    finally:
+        # Its schedules would go on beside the tests to come.
+        cloudformation.delete_stack(StackName="other")
+        cloudformation.get_waiter("stack_delete_complete").wait(StackName="other", WaiterConfig={"Delay": 1})

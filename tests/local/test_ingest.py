@@ -14,6 +14,7 @@ from uuid import uuid4
 import pytest
 
 from handlers import reasons
+from handlers.local import deploy
 from handlers.local.stack import Stack
 from tests.stack import graphql
 
@@ -76,11 +77,7 @@ def members(stack: Stack) -> Iterator[list[str]]:
 def relayed(stack: Stack) -> int:
     """How often the relay has run."""
     logs = stack.client("logs")
-    (group,) = [
-        each["logGroupName"]
-        for each in logs.describe_log_groups()["logGroups"]
-        if each["logGroupName"].endswith("/relay")
-    ]
+    group = f"/regulars/{deploy.STACK}/relay"
     pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group, filterPattern="REPORT")
     return sum(len(page["events"]) for page in pages)
 

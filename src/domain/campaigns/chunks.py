@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TypeVar
 
 from domain import days, ledger, limits, notices
 from domain.campaigns import giving, lifecycle
@@ -18,6 +19,8 @@ from domain.members import Profile
 from domain.programs import Program
 from domain.refusals import OutcomeUnknown
 from domain.store import Contended, Home, Store
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class NotDone(Exception):
 class ChunkWork:
     """One way through a chunk."""
 
-    work: Tools
+    tools: Tools
     campaign: Campaign
     run: Run
     shard: int
@@ -63,7 +66,7 @@ class ChunkWork:
 
     def do(self) -> None:
         """Does what is left of it. Raises as `work.take`, and `Stopped`."""
-        campaigns, run = self.work.campaigns, self.run
+        campaigns, run = self.tools.campaigns, self.run
         if campaigns.done(run, self.shard, self.number) is not None:
             return
         chunk = campaigns.chunk(source_of(run), self.shard, self.number)
@@ -86,22 +89,12 @@ class ChunkWork:
     # --- deciding ------------------------------------------------------------------------------------------------------
 
     def _choices(self, chunk: Chunk) -> Iterator[int | Outcome]:
-        return (self._choice(account) for account in self._each(chunk.accounts))
-
-    def _choice(self, account: str) -> int | Outcome:
-        """What a member is to get, as they are now. An account that cannot be read gets nothing, when nobody will try again."""
-        try:
-            return self._judged(account)
-        except OutcomeUnknown:
-            # The store's trouble, not the account's.
-            raise
-        except Exception as error:
-            self._wrong(account, error)
-            return Outcome.FAILED
+        return (self._guarded(account, self._judged) for account in self._each(chunk.accounts))
 
     def _judged(self, account: str) -> int | Outcome:
-        program, now = self.work.program, self.work.now()
-        home = self.homes[account] = giving.read(self.work.store, account)
+        """What a member is to get, as they are now."""
+        program, now = self.tools.program, self.tools.now()
+        home = self.homes[account] = giving.read(self.tools.store, account)
         if home is None or home.profile is None:
             return Outcome.GONE
         head = home.records[0]
@@ -128,7 +121,7 @@ class ChunkWork:
         """Decides for a chunk, and takes from the budget what that comes to, in one step."""
         choices = tuple(self._choices(chunk))
         self._require_right()
-        campaigns, given = self.work.campaigns, self.campaign.given
+        campaigns, given = self.tools.campaigns, self.campaign.given
         for attempt in range(limits.CAMPAIGN_ATTEMPTS_MAX):
             left = (campaigns.budget(self.run) or given) if given else given
             granted, rest = within(choices, left, self.campaign)
@@ -137,7 +130,7 @@ class ChunkWork:
                 taken = (left, rest) if rest != left else None
                 kept = campaigns.keep_decision(self.run, self.shard, made, budget=taken)
             except Contended:
-                self.work.store.pause(attempt)
+                self.tools.store.pause(attempt)
                 continue
             if kept is not made:
                 # Somebody else works on it, or did: what they gave may be newer than what was read here.
@@ -154,13 +147,8 @@ class ChunkWork:
     def _given(self, chunk: Chunk, decision: Decision) -> list[Outcome]:
         chosen = _chosen(chunk, decision)
         ready = self._ready(chosen)
-        outcomes: dict[str, Outcome] = {}
-        for account in self._each(chosen):
-            outcomes[account] = self._guarded(account, lambda account: self._give(account, *chosen[account], ready))
-        return [
-            choice if isinstance(choice, Outcome) else outcomes[account]
-            for account, choice in zip(chunk.accounts, decision.choices, strict=True)
-        ]
+        outcomes = self._act(chosen, lambda account: self._give(account, *chosen[account], ready))
+        return _outcomes(chunk, decision.choices, outcomes)
 
     def _ready(self, chosen: Mapping[str, tuple[int, int]]) -> dict[str, Booking]:
         """The records of those who are known to have had nothing, with their days noted: all of a day in one row."""
@@ -170,18 +158,18 @@ class ChunkWork:
             home = self.homes.get(account)
             if home is None:
                 continue
-            now = self.work.now()
+            now = self.tools.now()
             with suppress(Exception):  # whatever is wrong with it is found again, and told, when its turn comes
-                booking = giving.bonus(self.campaign, self.work.program, home.records[0], segment, now=now)
+                booking = giving.bonus(self.campaign, self.tools.program, home.records[0], segment, now=now)
                 ready[account] = giving.without_due(booking)
                 for day in booking.due:
                     due[day].append(account)
         for day, accounts in sorted(due.items()):
-            self.work.store.note_due_all(accounts, day)
+            self.tools.store.note_due_all(accounts, day)
         return ready
 
     def _give(self, account: str, segment: int, seen: int, ready: dict[str, Booking]) -> Outcome:
-        store, campaign, program = self.work.store, self.campaign, self.work.program
+        store, campaign, program = self.tools.store, self.campaign, self.tools.program
         key = bonus_key(campaign.id, account)
         # Whoever tries again does not know any more that nobody has written since.
         booking, home = ready.pop(account, None), self.homes.get(account)
@@ -195,7 +183,7 @@ class ChunkWork:
                     return fate
                 if fate is not None:
                     return self._applied(fate, home.profile)
-                booking = giving.bonus(campaign, program, home.records[0], segment, now=self.work.now())
+                booking = giving.bonus(campaign, program, home.records[0], segment, now=self.tools.now())
             try:
                 ledger.write(store, booking, program)
             except Contended:
@@ -210,8 +198,8 @@ class ChunkWork:
         if message is not None:
             try:
                 # Whoever comes again gives it again: it is one notice.
-                told = notices.of_campaign(self.campaign.id, message.title, message.text, booked, self.work.program)
-                notices.give(self.work.store, account, profile, [told], self.work.program)
+                told = notices.of_campaign(self.campaign.id, message.title, message.text, booked, self.tools.program)
+                notices.give(self.tools.store, account, profile, [told], self.tools.program)
             except OutcomeUnknown:
                 raise
             except Exception as error:
@@ -226,19 +214,14 @@ class ChunkWork:
         """What became of a chunk of a cancelled campaign: whoever has the bonus has it, and nobody else gets it any more."""
         chosen = _chosen(chunk, self.decision) if self.decision else {}
         choices = self.decision.choices if self.decision else (Outcome.STOPPED,) * len(chunk.accounts)
-        outcomes: dict[str, Outcome] = {}
-        for account in self._each(chosen):
-            outcomes[account] = self._guarded(account, lambda account: self._looked_up(account, chosen[account][1]))
-        return [
-            choice if isinstance(choice, Outcome) else outcomes[account]
-            for account, choice in zip(chunk.accounts, choices, strict=True)
-        ]
+        outcomes = self._act(chosen, lambda account: self._looked_up(account, chosen[account][1]))
+        return _outcomes(chunk, choices, outcomes)
 
     def _looked_up(self, account: str, seen: int) -> Outcome:
-        home = giving.read(self.work.store, account)
+        home = giving.read(self.tools.store, account)
         if home is None:
             return Outcome.GONE
-        fate = giving.fate(self.work.store, home, bonus_key(self.campaign.id, account), giving.BARRED, seq=seen)
+        fate = giving.fate(self.tools.store, home, bonus_key(self.campaign.id, account), giving.BARRED, seq=seen)
         if isinstance(fate, ledger.Outcome):
             self.points += fate.entry.points
             return Outcome.APPLIED
@@ -248,15 +231,13 @@ class ChunkWork:
 
     def _reverted(self, chunk: Chunk) -> list[Outcome]:
         """Only who was to get something can have it."""
-        decision = self.work.campaigns.decision(source_of(self.run), self.shard, self.number)
+        decision = self.tools.campaigns.decision(source_of(self.run), self.shard, self.number)
         chosen = _chosen(chunk, decision) if decision else {}
-        outcomes: dict[str, Outcome] = {}
-        for account in self._each(chosen):
-            outcomes[account] = self._guarded(account, lambda account: self._take_back(account, chosen[account][1]))
+        outcomes = self._act(chosen, lambda account: self._take_back(account, chosen[account][1]))
         return [outcomes.get(account, Outcome.NO_BONUS) for account in chunk.accounts]
 
     def _take_back(self, account: str, seen: int) -> Outcome:
-        store, campaign, program = self.work.store, self.campaign, self.work.program
+        store, campaign, program = self.tools.store, self.campaign, self.tools.program
         assert campaign.reverts_at is not None, "what nobody reverts is not taken back"
         for attempt in range(limits.COMMIT_ATTEMPTS_MAX):
             home = giving.read(store, account)
@@ -272,7 +253,7 @@ class ChunkWork:
             if fate is not None:
                 self.points += fate.entry.points
                 return Outcome.APPLIED
-            booking = giving.reversal(campaign, program, home.records[0], given.entry, now=self.work.now())
+            booking = giving.reversal(campaign, program, home.records[0], given.entry, now=self.tools.now())
             try:
                 ledger.write(store, booking, program)
             except Contended:
@@ -287,18 +268,22 @@ class ChunkWork:
     def _each(self, accounts: Iterable[str]) -> Iterator[str]:
         """The accounts, as long as there is time and nobody has stopped the campaign."""
         for place, account in enumerate(accounts):
-            if not self.work.has_time():
+            if not self.tools.has_time():
                 raise OutOfTime(f"{place} accounts were as many as there was time for")
             if place and not place % limits.CHUNK_LOOK_MEMBERS:
-                campaign = self.work.campaigns.find(self.campaign.id)
-                if campaign is None or not lifecycle.is_live(campaign, self.run, now=self.work.now()):
+                campaign = self.tools.campaigns.find(self.campaign.id)
+                if campaign is None or not lifecycle.is_live(campaign, self.run, now=self.tools.now()):
                     raise Stopped
             yield account
 
-    def _guarded(self, account: str, act: Callable[[str], Outcome]) -> Outcome:
+    def _act(self, accounts: Iterable[str], act: Callable[[str], Outcome]) -> dict[str, Outcome]:
+        """What becomes of each account."""
+        return {account: self._guarded(account, act) for account in self._each(accounts)}
+
+    def _guarded(self, account: str, act: Callable[[str], T]) -> T | Outcome:
         """What becomes of an account; whatever is wrong with one, the others have their turn."""
         # Once more where nobody comes again: what went wrong may have gone wrong behind a write, and the log tells.
-        for _ in range(1 + self.work.is_last):
+        for _ in range(1 + self.tools.is_last):
             try:
                 return act(account)
             except OutcomeUnknown:
@@ -309,16 +294,16 @@ class ChunkWork:
         return Outcome.FAILED
 
     def _wrong(self, account: str, error: Exception) -> None:
-        self.work.tell(account, error)
+        self.tools.tell(account, error)
         self.failed[account] = f"{type(error).__name__}: {error}"
 
     def _require_right(self) -> None:
-        if self.failed and not self.work.is_last:
+        if self.failed and not self.tools.is_last:
             raise NotDone(f"{len(self.failed)} accounts, the first of them {next(iter(self.failed))}")
 
     def _finish(self, done: Done) -> None:
         self._require_right()
-        campaigns = self.work.campaigns
+        campaigns = self.tools.campaigns
         counts = Counter(done.outcomes)
         for attempt in range(limits.CAMPAIGN_ATTEMPTS_MAX):
             seen = campaigns.shard(self.run, self.shard)
@@ -333,7 +318,7 @@ class ChunkWork:
             except Contended:
                 if campaigns.done(self.run, self.shard, self.number) is not None:
                     return
-                self.work.store.pause(attempt)
+                self.tools.store.pause(attempt)
                 continue
             return
         raise OutcomeUnknown("Others are at this shard of the campaign.")
@@ -342,7 +327,7 @@ class ChunkWork:
         """What was taken from the budget for those who could not get it, goes back. Of whom it is not known, it does not."""
         if self.run.kind is not RunKind.BONUS or not self.campaign.given:
             return None
-        campaigns, segments, decision = self.work.campaigns, self.campaign.draft.award.segments, self.decision
+        campaigns, segments, decision = self.tools.campaigns, self.campaign.draft.award.segments, self.decision
         if decision is None:
             # It was cancelled before anything was taken.
             return None
@@ -365,6 +350,14 @@ def _chosen(chunk: Chunk, decision: Decision) -> dict[str, tuple[int, int]]:
         for account, choice, seen in zip(chunk.accounts, decision.choices, decision.seen, strict=True)
         if not isinstance(choice, Outcome)
     }
+
+
+def _outcomes(chunk: Chunk, choices: Iterable[int | Outcome], outcomes: Mapping[str, Outcome]) -> list[Outcome]:
+    """What became of each member of a chunk: why they were to get nothing, or what came of what they were to get."""
+    return [
+        choice if isinstance(choice, Outcome) else outcomes[account]
+        for account, choice in zip(chunk.accounts, choices, strict=True)
+    ]
 
 
 class Stopped(Exception):
