@@ -313,10 +313,11 @@ def _operations(asking: Asking, store: Table, on: Stage, now: datetime) -> Itera
     days = len(twins.state.buckets)
     merge = {"duplicate": twin, "survivor": other, "reason": "SAME_PERSON"}
     yield Asked("merge, the same expiry days", manager(MERGE, "Merge", idempotencyKey="m-1", **merge), 7, 5)
-    # Every day of the account that is emptied and filled again is noted again. Who has a tier: what it was before is read.
+    # Every day of the account that is emptied and filled again is noted again, and the next day: what the merge has kept away
+    # comes then. Who has a tier: what it was before is read.
     unmerge = {"duplicate": twin, "reason": "MISTAKE"}
     name = f"undo a merge, {days} expiry days"
-    yield Asked(name, manager(UNMERGE, "Unmerge", idempotencyKey="m-2", **unmerge), 10 + days, 5 + days)
+    yield Asked(name, manager(UNMERGE, "Unmerge", idempotencyKey="m-2", **unmerge), 10 + days, 6 + days)
 
     # --- staff ---------------------------------------------------------------------------------------------------------
     adjust = {"member": member, "points": 30, "reason": "GOODWILL"}
