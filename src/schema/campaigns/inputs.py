@@ -7,7 +7,7 @@ from domain.campaigns import definition
 from domain.campaigns.audience import EVERYBODY
 from schema.nodes import key_of
 from schema.refusals import IDEMPOTENCY_KEY
-from schema.scalars import Day, Long
+from schema.scalars import DateTime, Day, Long
 
 
 @strawberry.input(
@@ -223,3 +223,65 @@ def _validity(validity: CampaignValidityInput) -> campaigns.Validity:
 
 def _day(on: Day | None) -> int | None:
     return None if on is None else days.day_number(on)
+
+
+# --- steps ------------------------------------------------------------------------------------------------------------
+
+
+@strawberry.input(description="A campaign to look at.")
+class CampaignPreviewInput:
+    """A preview to begin."""
+
+    idempotency_key: str = strawberry.field(description=IDEMPOTENCY_KEY)
+    id: strawberry.ID = strawberry.field(description="The id of a `Campaign`.")
+
+
+@strawberry.input(description="A campaign to approve.")
+class CampaignApproveInput:
+    """An approval."""
+
+    idempotency_key: str = strawberry.field(description=IDEMPOTENCY_KEY)
+    id: strawberry.ID = strawberry.field(description="The id of a `Campaign`.")
+
+
+@strawberry.input(description="A campaign to pause.")
+class CampaignPauseInput:
+    """A pause."""
+
+    idempotency_key: str = strawberry.field(description=IDEMPOTENCY_KEY)
+    id: strawberry.ID = strawberry.field(description="The id of a `Campaign`.")
+
+
+@strawberry.input(description="A campaign to resume.")
+class CampaignResumeInput:
+    """A resumption."""
+
+    idempotency_key: str = strawberry.field(description=IDEMPOTENCY_KEY)
+    id: strawberry.ID = strawberry.field(description="The id of a `Campaign`.")
+
+
+@strawberry.input(description="A campaign to cancel.")
+class CampaignCancelInput:
+    """A cancellation."""
+
+    idempotency_key: str = strawberry.field(description=IDEMPOTENCY_KEY)
+    id: strawberry.ID = strawberry.field(description="The id of a `Campaign`.")
+
+
+@strawberry.input(description="A campaign to revert.")
+class CampaignRevertInput:
+    """A reversal."""
+
+    idempotency_key: str = strawberry.field(description=IDEMPOTENCY_KEY)
+    id: strawberry.ID = strawberry.field(description="The id of a `Campaign`.")
+
+
+@strawberry.input(description="A campaign to launch.")
+class CampaignLaunchInput:
+    """A launch, now or later."""
+
+    idempotency_key: str = strawberry.field(description=IDEMPOTENCY_KEY)
+    id: strawberry.ID = strawberry.field(description="The id of a `Campaign`.")
+    at: DateTime | None = strawberry.field(
+        default=None, description="When to launch it, by the program's clock: up to a minute later. Left out, now."
+    )
