@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from domain import limits, lists
 from domain.lists import Turn
+from domain.lists.resolving import Named, Tools
 from domain.lists.store import Lists, Uploads
-from domain.lists.work import Named, Tools
 from handlers.queue import Queue
 from schema.nodes import from_id
 from storage.table import Table

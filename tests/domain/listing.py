@@ -12,10 +12,10 @@ from typing import Any
 
 from domain import lists
 from domain.access import Actor
-from domain.lists import By, Failure, MemberList, Turn, Upload, lifecycle
-from domain.lists.lifecycle import Changed
+from domain.lists import By, Failure, MemberList, Turn, Upload, importing
+from domain.lists.importing import Changed
+from domain.lists.resolving import Tools
 from domain.lists.store import Unusable
-from domain.lists.work import Tools
 from domain.messages import Poison
 from storage.memory import Memory
 from storage.memory_lists import MemoryLists
@@ -88,7 +88,7 @@ class ListDesk:
         self, by: By = By.EXTERNAL_ID, *, name: str = "Walkers", key: str = "create", who: Actor = MANAGER
     ) -> Changed:
         made = f"L{len(self.lists._lists):04}"
-        return lifecycle.create(
+        return importing.create(
             self.lists, actor=who, idempotency_key=key, name=name, by=by, list_id=made, now=self.now
         )
 
@@ -98,7 +98,7 @@ class ListDesk:
     def begin(self, member_list: MemberList | str, *, key: str = "import", who: Actor = MANAGER) -> Changed:
         """Asks for the import, and hands it out."""
         list_id = member_list if isinstance(member_list, str) else member_list.id
-        changed = lifecycle.begin_import(
+        changed = importing.begin_import(
             self.lists, self.shelf, actor=who, idempotency_key=key, list_id=list_id, now=self.now
         )
         if changed.is_to_be_imported:

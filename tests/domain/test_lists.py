@@ -465,7 +465,7 @@ def test_a_part_is_not_begun_without_time_and_nothing_is_lost_of_one_that_had_to
 
     desk.seconds_left = 0
     with pytest.raises(OutOfTime):
-        lists.work._looked_up(desk.tools, desk.lists.find(made.id), desk.lists.cut(made.id), 1)
+        lists.resolving._looked_up(desk.tools, desk.lists.find(made.id), desk.lists.cut(made.id), 1)
     desk.seconds_left = 120
     desk.work()
     assert desk.lists.find(made.id).report == WANTED

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from domain import days, ledger, limits, notices
-from domain.campaigns import giving, lifecycle
+from domain.campaigns import giving, stages
 from domain.campaigns.definition import Budget, Campaign
 from domain.campaigns.store import Campaigns, Chunk, Decision, Done, Outcome, Run, RunKind
 from domain.campaigns.turns import NotATurn, Turn
@@ -272,7 +272,7 @@ class ChunkWork:
                 raise OutOfTime(f"{place} accounts were as many as there was time for")
             if place and not place % limits.CHUNK_LOOK_MEMBERS:
                 campaign = self.tools.campaigns.find(self.campaign.id)
-                if campaign is None or not lifecycle.is_live(campaign, self.run, now=self.tools.now()):
+                if campaign is None or not stages.is_live(campaign, self.run, now=self.tools.now()):
                     raise Stopped
             yield account
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from domain import days, limits, lists, members
 from domain.access import Actor
+from domain.campaigns import stages
 from domain.campaigns.audience import InvalidAudience, InvalidAward
 from domain.campaigns.definition import (
     Action,
@@ -219,7 +220,9 @@ def launch(
 
     def launched(campaign: Campaign) -> Campaign:
         changed = change(campaign)
-        return changed if changed.status is Status.SCHEDULED else started(changed, now=now).watching(_BONUS, 0, now)
+        return (
+            changed if changed.status is Status.SCHEDULED else stages.started(changed, now=now).watching(_BONUS, 0, now)
+        )
 
     asked = at.isoformat() if at else None
     return _changed(campaigns, Action.LAUNCH, launched, actor, idempotency_key, campaign_id, now, asked)
@@ -294,63 +297,6 @@ def costs_at_most(campaign: Campaign) -> int:
 def needs_approval(campaign: Campaign, program: Program) -> bool:
     """Whether somebody else has to approve it before it can be launched."""
     return campaign.approved_by is None and costs_at_most(campaign) > program.campaigns.points_unapproved_max
-
-
-# --- what time and workers do -----------------------------------------------------------------------------------------
-
-
-def started(campaign: Campaign, *, now: datetime) -> Campaign:
-    """The campaign as it runs from now on."""
-    return replace(campaign, status=Status.RUNNING, launched_at=now)
-
-
-def begin_due(campaigns: Campaigns, campaign: Campaign, *, now: datetime) -> Campaign:
-    """Launches a scheduled campaign whose time has come; any other stays as it is. Raises `Contended`."""
-    is_due = campaign.status is Status.SCHEDULED and campaign.launches_at is not None and campaign.launches_at <= now
-    return campaigns.save(started(campaign, now=now)) if is_due else campaign
-
-
-def completed(campaign: Campaign, run: Run, *, points: int, members: int, now: datetime) -> Campaign | None:
-    """The campaign after the last member of a run had their turn; None where that changes nothing any more."""
-    match run.kind:
-        case RunKind.PREVIEW if run.number == campaign.previews and campaign.previewed < run.number:
-            return replace(campaign, previewed=run.number, preview_points=points, preview_members=members)
-        case RunKind.BONUS if campaign.status is Status.RUNNING:
-            return replace(campaign, status=Status.COMPLETED, ended_at=now)
-        case RunKind.BONUS if campaign.is_unsettled:
-            return replace(campaign, settled_at=now)
-        case RunKind.REVERSAL if campaign.status is Status.REVERTING:
-            return replace(campaign, status=Status.REVERTED, reverted_at=now)
-    return None
-
-
-def is_live(campaign: Campaign, run: Run, *, now: datetime) -> bool:
-    """Whether a run is to be worked on now."""
-    match run.kind:
-        case RunKind.PREVIEW:
-            return campaign.previewed < run.number == campaign.previews
-        case RunKind.BONUS:
-            return campaign.status is Status.RUNNING or is_settling(campaign, now=now)
-        case RunKind.REVERSAL:
-            return campaign.status is Status.REVERTING and not campaign.is_unsettled
-
-
-def is_settling(campaign: Campaign, *, now: datetime) -> bool:
-    """Whether it is being written down what a cancelled campaign gave: the last of its workers has ended."""
-    stopped = campaign.stopped_at
-    return campaign.is_unsettled and stopped is not None and stopped + limits.CAMPAIGN_WORKER_MAX <= now
-
-
-def runs(campaign: Campaign) -> tuple[Run, ...]:
-    """The runs of a campaign that somebody may have to go on with."""
-    found = []
-    if campaign.previewed < campaign.previews:
-        found.append(Run(campaign.id, RunKind.PREVIEW, campaign.previews))
-    if campaign.status is Status.RUNNING or campaign.is_unsettled:
-        found.append(Run(campaign.id, RunKind.BONUS))
-    if campaign.status is Status.REVERTING:
-        found.append(Run(campaign.id, RunKind.REVERSAL))
-    return tuple(found)
 
 
 # --- steps ------------------------------------------------------------------------------------------------------------
@@ -442,7 +388,7 @@ def _handed(campaign: Campaign, action: Action) -> Run | None:
     if campaign.is_unsettled:
         # What workers have given is found out first.
         return None
-    return next((run for run in runs(campaign) if run.kind is kinds.get(action)), None)
+    return next((run for run in stages.runs(campaign) if run.kind is kinds.get(action)), None)
 
 
 def _known(campaigns: Campaigns, campaign_id: str) -> Campaign:

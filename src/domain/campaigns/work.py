@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from domain import limits
-from domain.campaigns import lifecycle
+from domain.campaigns import stages
 from domain.campaigns.chunks import ChunkWork, Stopped, Tools, source_of
 from domain.campaigns.definition import Campaign
 from domain.campaigns.store import Chunk, Outcome, Run, RunKind
@@ -29,7 +29,7 @@ def take(tools: Tools, turn: Turn) -> None:
         raise NotATurn("there is no such campaign")
     if turn.shard >= tools.campaigns.shards:
         raise NotATurn("there is no such shard")
-    if not lifecycle.is_live(campaign, turn.run, now=tools.now()):
+    if not stages.is_live(campaign, turn.run, now=tools.now()):
         # Paused, cancelled or over: whoever resumes hands it out again.
         return
     try:
@@ -52,12 +52,12 @@ def look_after(tools: Tools, *, is_idle: Callable[[], bool]) -> list[Turn]:
         found = tools.campaigns.find(campaign_id)
         assert found is not None, "campaigns are never taken away"
         try:
-            campaign = lifecycle.begin_due(tools.campaigns, found, now=tools.now())
+            campaign = stages.begin_due(tools.campaigns, found, now=tools.now())
         except Contended:
             # Somebody else is at it, or was here first.
             continue
-        for run in lifecycle.runs(campaign):
-            if lifecycle.is_live(campaign, run, now=tools.now()) and not complete(tools, run):
+        for run in stages.runs(campaign):
+            if stages.is_live(campaign, run, now=tools.now()) and not complete(tools, run):
                 turns = _silent(tools, run, is_idle)
                 tools.send(turns)
                 handed += turns
@@ -94,7 +94,7 @@ def complete(tools: Tools, run: Run) -> bool:
     for _ in range(limits.CAMPAIGN_ATTEMPTS_MAX):
         campaign = tools.campaigns.find(run.campaign)
         assert campaign is not None, "campaigns are never taken away"
-        after = lifecycle.completed(campaign, run, points=points, members=members, now=tools.now())
+        after = stages.completed(campaign, run, points=points, members=members, now=tools.now())
         if after is None:
             return True
         try:

@@ -6,8 +6,7 @@ each line is written down and stands. When all parts are there, the accounts fol
 after a crash or beside another, writes the same pages. A list that is ready never changes.
 """
 
-from domain.lists.definition import By, Failure, Flaw, ListStatus, MemberList, Report, Upload
-from domain.lists.lifecycle import (
+from domain.lists.importing import (
     CREATE_REFUSALS,
     IMPORT_REFUSALS,
     ListNotFound,
@@ -19,8 +18,9 @@ from domain.lists.lifecycle import (
     create,
     require_ready,
 )
+from domain.lists.member_list import By, Failure, Flaw, ListStatus, MemberList, Report, Upload
+from domain.lists.resolving import OutOfTime, Tools, resolve
 from domain.lists.turns import NotATurn, Turn, is_about_a_list, turn_from
-from domain.lists.work import OutOfTime, Tools, resolve
 
 __all__ = [
     "CREATE_REFUSALS",

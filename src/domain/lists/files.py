@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from domain import limits
-from domain.lists.definition import By, Failure
+from domain.lists.member_list import By, Failure
 from domain.lists.store import Cut, Unusable
 
 _MARK = "\ufeff"

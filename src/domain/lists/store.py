@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from domain.lists.definition import Failure, Flaw, MemberList, Upload
+from domain.lists.member_list import Failure, Flaw, MemberList, Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What was found on each line of a part: an account, with `lists.work.FOLLOWED` before it where another one led there, or a
+    """What was found on each line of a part: an account, with `lists.resolving.FOLLOWED` before it where another one led there, or a
     sign that says why there is none."""
 
     number: int

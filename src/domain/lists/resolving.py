@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from domain import ledger, limits, members
 from domain.accounts import Status
 from domain.lists import files
-from domain.lists.definition import By, Failure, Flaw, ListStatus, MemberList, Report
+from domain.lists.member_list import By, Failure, Flaw, ListStatus, MemberList, Report
 from domain.lists.store import Cut, Lists, Part, Unusable, Uploads
 from domain.lists.turns import NotATurn, Turn
 from domain.members import Lookup

@@ -9,7 +9,7 @@ from datetime import datetime
 from domain import limits, members
 from domain.access import Actor
 from domain.entries import caller_key
-from domain.lists.definition import By, ListStatus, MemberList
+from domain.lists.member_list import By, ListStatus, MemberList
 from domain.lists.store import Claim, KeyKnown, Lists, Uploads
 from domain.refusals import IdempotencyKeyReused, InvalidText, OutcomeUnknown, Refusal, require_text
 from domain.store import Contended
