@@ -542,9 +542,11 @@ class World:
             assert (last, stage) not in self.reminded[account]
             self.reminded[account].add((last, stage))
         # A stage that came while the points were to expire on that day: later ones, and days that an activity has moved to, come
-        # too late for it.
+        # too late for it; so does a day to which it was moved on the very day of the stage, after the morning.
         for last, since in self.since[account].items():
-            if last > day and any(max(self.told_on + 1, since) <= last - stage <= day for stage in stages):
+            is_moved = oracle.has_rolling and last == oracle.until
+            first = max(self.told_on + 1, since + is_moved)
+            if last > day and any(first <= last - stage <= day for stage in stages):
                 urgent = min(stage for stage in stages if stage >= last - day)
                 assert (last, urgent) in self.reminded[account], (account, calendar_date(day), calendar_date(last))
 

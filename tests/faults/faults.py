@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NoReturn, Protocol
+from uuid import uuid4
 
 from tests.faults.engine import READS, WRITES, Answer, Answering, Dispatcher, Request, cancellation, refusal
 from tests.faults.story import Story
@@ -306,6 +307,8 @@ class Network:
         self.stop = stop
         self.story = story
         self.requests = 0
+        # Of another network to the same table nobody's token is ours, as it is with botocore's.
+        self._tokens = str(uuid4())
         self.counts: Counter[Fault] = Counter()
         # When it arrives, who sent it, what it is.
         self.late: list[tuple[int, str, str, Request]] = []
@@ -320,7 +323,9 @@ class Network:
         if self.late:
             self.arrive(self.requests)
         fault = self.plan.fault(client, possible(operation, request))
-        came = befall(fault, self.table, operation, request, token=f"token-{self.requests}", pick=self.plan.pick)
+        came = befall(
+            fault, self.table, operation, request, token=f"{self._tokens}-{self.requests}", pick=self.plan.pick
+        )
         if fault is not None:
             self.counts[fault] += 1
             if came.late is not None:
