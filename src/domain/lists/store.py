@@ -31,8 +31,8 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What was found on each line of a part: an account, with `lists.resolving.FOLLOWED` before it where another one led there, or a
-    sign that says why there is none."""
+    """What was found on each line of a part: an account, with `lists.resolving.FOLLOWED` before it where another one led there,
+    or a sign that says why there is none."""
 
     number: int
     found: tuple[str, ...]
