@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from domain import days, limits, tiers, visits
-from domain.messages import Poison
+from domain.messages import Poison, parsed
 from domain.programs import Program
 from domain.store import Store
 
@@ -148,7 +148,7 @@ def turns(accounts: Iterable[str], *, day: int, round_: Round) -> Iterator[Turn]
 def turn_from(text: str) -> Turn:
     """The turn that a message holds. Raises `NotATurn` for any other text."""
     try:
-        values: Any = json.loads(text)
+        values: Any = parsed(text)
     except ValueError:
         raise NotATurn("it is not JSON") from None
     if not isinstance(values, dict) or values.keys() != {"accounts", "day", "round"}:

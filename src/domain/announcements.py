@@ -540,8 +540,12 @@ KINDS: dict[EntryKind, Kind[Told] | None] = {
     ),
     EntryKind.CAMPAIGN_REVERSAL: Kind(
         "campaign.reverted",
-        "What a campaign gave was taken back, as far as the member still had it; `writtenOff` points stay with them.",
-        (_CAMPAIGN, _REASON, Field("writtenOff", _whole("Points that were spent by then."), _kept)),
+        "What a campaign gave was taken back, as far as the member still had it; `writtenOff` is the rest.",
+        (
+            _CAMPAIGN,
+            _REASON,
+            Field("writtenOff", _whole("Points that were spent, held or expired by then."), _kept),
+        ),
     ),
     EntryKind.MATURITY: Kind("points.matured", "Pending points became available; `points` is 0."),
     EntryKind.EXPIRY: Kind("points.expired", "Points expired."),

@@ -101,7 +101,7 @@ def describe(explanation: Explanation, entry: Entry, program: Program) -> str:
         case EntryKind.CAMPAIGN_BONUS:
             return f"{points} points by the campaign {entry.reason}."
         case EntryKind.CAMPAIGN_REVERSAL if explanation.rule == giving.WRITTEN_OFF:
-            return f"{points} points of the campaign were spent by then, and stay with the member."
+            return f"{points} points of the campaign could not be taken back any more: spent, held or expired."
         case EntryKind.CAMPAIGN_REVERSAL:
             return f"{points} points of the campaign {entry.reason} were taken back."
         case _:

@@ -201,6 +201,8 @@ CLOCK_FAILURES_MAX = 3
 
 # Members of one chunk: some seconds of work that are looked at again when its worker dies, and one message for all of them.
 CHUNK_MEMBERS_MAX = 500
+# Chunks of one shard: many more than there are people.
+CHUNKS_MAX = 10**8
 # Labels that one condition of an audience names.
 AUDIENCE_LABELS_MAX = 50
 # A chunk's decision names a member's segment with one letter.

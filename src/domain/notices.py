@@ -385,10 +385,12 @@ def worded(notice: Notice, program: "Program", *, name: str | None) -> tuple[str
     values: dict[str, object] = dict.fromkeys((*texts.USUAL, *moments.FIGURES), "")
     values |= {key: value for key, value in notice.args.items() if key in values}
     values[texts.NAME] = name or program.notices.nameless
-    on = notice.args.get("date", notice.day)
-    assert isinstance(on, int)
-    date = days.date_of(on)
-    values[texts.DATE] = date.strftime("%Y-%m") if notice.kind is NoticeKind.SUMMARY else date.isoformat()
+    on = notice.args.get("date", None if notice.kind is NoticeKind.CAMPAIGN else notice.day)
+    if on is not None:
+        # A campaign's points may have no last day.
+        assert isinstance(on, int)
+        date = days.date_of(on)
+        values[texts.DATE] = date.strftime("%Y-%m") if notice.kind is NoticeKind.SUMMARY else date.isoformat()
     if program.ladder is not None:
         tier = next((each for each in program.ladder.tiers if each.id == notice.args.get("tier")), None)
         values[texts.TIER] = tier.name if tier else ""

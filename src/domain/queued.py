@@ -12,7 +12,7 @@ from domain import access, limits
 from domain.access import Role
 from domain.entries import Basket, BasketLine, Money
 from domain.members import Lookup
-from domain.messages import Poison
+from domain.messages import Poison, parsed
 from domain.purchases import Receipt
 from domain.store import Store
 
@@ -78,10 +78,10 @@ def message(store: Store, queued: Queued) -> str:
 def queued_from(store: Store, text: str) -> Queued:
     """The purchase that a message holds. Raises `NotAPurchase` for any other text."""
     try:
-        values: Any = json.loads(text)
+        values: Any = parsed(text)
         seal = values.pop("seal", None) if isinstance(values, dict) else None
         own = _seal(store, values) if isinstance(values, dict) else ""
-    except (ValueError, RecursionError):
+    except ValueError:
         raise NotAPurchase("it is not JSON") from None
     if not isinstance(values, dict):
         raise NotAPurchase("it is not an object")

@@ -360,7 +360,9 @@ class CampaignReversalEntry(Entry):
 
     campaign_id: strawberry.ID = strawberry.field(description="The campaign, for staff: `node(id:)`.")
     reason: str = strawberry.field(description="The campaign's code, such as `SUMMER_THANKS`.")
-    written_off: Long = strawberry.field(description="Points that were spent by then: they stay with the member.")
+    written_off: Long = strawberry.field(
+        description="Points that could not be taken back any more: spent, held or expired."
+    )
 
 
 @strawberry.type(description="An entry and its place in the list.")

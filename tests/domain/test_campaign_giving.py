@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -637,3 +638,34 @@ def test_the_shelf_is_left_as_it_was() -> None:
 
     assert desk.balance("ada") == 0
     desk.audit(bonus_run(campaign))
+
+
+def test_what_was_decided_on_their_last_day_is_not_given_when_that_is_over() -> None:
+    """A worker has died in between; the budget has back what nobody can get any more."""
+    names = names_of(0, 2)
+    desk = Desk.of(*names)
+    until = days.day_of(START, desk.program.zone) + 1
+    campaign = desk.launched(50, validity=Validity(until=until), budget=Budget(points=100))
+    desk.work(desk.shards)
+    (turn,) = desk.queue
+    desk.now = days.end_of(until, desk.program.zone) - timedelta(minutes=1)
+    died: Any = Failing(desk.campaigns, "keep_decision", KeyboardInterrupt(), executes=True)
+    with pytest.raises(KeyboardInterrupt):
+        work.take(replace(desk.tools, campaigns=died), turn)
+
+    desk.passes(minutes=12)
+    desk.work()
+
+    assert set(desk.results(campaign).values()) == {Outcome.LATE}
+    assert desk.given(campaign) == {}
+    assert desk.campaigns.budget(bonus_run(campaign)) == Budget(points=100)
+    desk.audit(bonus_run(campaign))
+
+
+def test_points_without_a_last_day_are_told_without_one() -> None:
+    desk = Desk.of("ada", program=program(expiry={"policy": "never"}))
+    desk.completed(50, message=Message("Hi", "$points points are yours, until $date."))
+
+    (notice,) = desk.store.notices("ADA", limit=5)
+
+    assert notices.worded(notice, desk.program, name="Ada") == ("Hi", "50 points are yours, until .")

@@ -24,6 +24,7 @@ from domain.campaigns.lifecycle import (
     CampaignNotFound,
     CampaignsBusy,
     CampaignState,
+    PreviewChanged,
     PreviewMissing,
 )
 from domain.campaigns.store import KeyUse, Outcome, Run, RunKind
@@ -560,3 +561,44 @@ def test_no_more_campaigns_are_at_work_than_can_be_looked_after(monkeypatch: pyt
     desk.do(Action.RESUME, first)
     desk.work()
     assert desk.find(first).status is Status.COMPLETED
+
+
+def test_what_is_scheduled_needs_nobody_any_more_whatever_a_new_preview_finds() -> None:
+    desk = Desk.of("ada", "bob", program=program(campaigns={"points_unapproved_max": 200}))
+    campaign = desk.previewed(100)
+    desk.do(Action.LAUNCH, campaign, at=desk.now + timedelta(hours=5))
+    desk.join("cyd")
+
+    again = desk.looked_at(campaign, key="again")
+
+    assert (again.status, again.preview_points) == (Status.SCHEDULED, 300)
+    assert not lifecycle.needs_approval(again, desk.program)
+
+
+def test_a_call_beside_its_own_repetition_tells_what_is_so_then() -> None:
+    desk = Desk.of("ada")
+    campaign = desk.previewed()
+    other: Any = Meanwhile(desk.campaigns, "used", lambda: desk.do(Action.LAUNCH, campaign, key="go"))
+
+    told = lifecycle.launch(
+        other, desk.program, actor=MANAGER, idempotency_key="go", campaign_id=campaign.id, now=desk.now
+    )
+
+    assert (told.replayed, told.campaign.status, told.run) == (True, Status.RUNNING, bonus_run(campaign))
+
+
+def test_who_approves_says_what_they_saw_and_nothing_else_is_approved() -> None:
+    desk = Desk.of("ada", program=program(campaigns={"points_unapproved_max": 50}))
+    campaign = desk.previewed(100)
+    desk.join("bob")
+    desk.looked_at(campaign, key="again")
+
+    with desk.refuses(PreviewChanged, "input", "points") as told:
+        desk.do(Action.APPROVE, campaign, key="seen", who=BOSS, points=100)
+    assert desk.find(campaign).approved_by is None
+    assert told.value.message == "The preview has found 200 points. Look at it again."
+
+    approved = desk.do(Action.APPROVE, campaign, who=BOSS, points=200)
+    assert approved.campaign.approved_by == BOSS.id
+    with desk.refuses(IdempotencyKeyReused, "input", "idempotencyKey"):
+        desk.do(Action.APPROVE, campaign, who=BOSS, points=201)

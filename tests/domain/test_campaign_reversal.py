@@ -1,5 +1,6 @@
 """Taking back what a campaign gave: each once, as far as the member still has it, and nothing that was not given."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from domain import explanations, limits
 from domain.accounts import Line
 from domain.campaigns import Action, Audience, Budget, Validity, work
+from domain.campaigns.chunks import OutOfTime
 from domain.campaigns.giving import WRITTEN_OFF
 from domain.campaigns.store import Outcome
 from domain.campaigns.turns import Turn, opening
@@ -146,7 +148,7 @@ def test_what_was_spent_is_written_off_and_stays_with_the_member() -> None:
     assert (entry.points, desk.balance("ada")) == (-10, 0)
     assert entry.explanation == (Explanation(f"campaign:{CODE}", -50), Explanation(WRITTEN_OFF, 40))
     assert explanations.describe(entry.explanation[1], entry, PROGRAM) == (
-        "40 points of the campaign were spent by then, and stay with the member."
+        "40 points of the campaign could not be taken back any more: spent, held or expired."
     )
     assert head_of(desk.store, "ADA").state.debt == 0
     assert desk.progress(reversal_run(campaign)).points == -10
@@ -178,6 +180,91 @@ def test_points_that_have_expired_by_then_are_not_taken_from_others() -> None:
     assert reversals(desk, campaign)["ada"].lines == ()
     assert desk.balance("ada") == 0
     desk.audit(bonus_run(campaign), reversal_run(campaign))
+
+
+@pytest.mark.parametrize("spent", [0, 30], ids=["unspent", "spent in part"])
+def test_of_points_that_have_expired_nothing_is_taken_from_what_the_member_earned(spent: int) -> None:
+    """How much of them was spent before, nobody looks up: whatever else the member has is their own."""
+    desk = Desk.of("ada", "bob")
+    campaign = desk.completed(50, validity=Validity(days=1))
+    if spent:
+        adjust(desk.store, "ada", -spent, desk.now, key="s")
+    buy(desk.store, "ada", 10_000, desk.now, receipt="before")
+    desk.passes(days=3)
+    buy(desk.store, "bob", 10_000, desk.now, receipt="after")
+
+    desk.reverted(campaign)
+
+    assert (desk.balance("ada"), desk.balance("bob")) == (100, 100)
+    for name in ("ada", "bob"):
+        entry = reversals(desk, campaign)[name]
+        assert (entry.lines, entry.explanation[1]) == ((), Explanation(WRITTEN_OFF, 50))
+    desk.audit(bonus_run(campaign), reversal_run(campaign))
+
+
+def test_on_their_last_day_points_are_taken_back_and_the_day_after_not() -> None:
+    for days, left in ((1, 0), (2, 100)):
+        desk = Desk.of("ada")
+        campaign = desk.completed(50, validity=Validity(days=1))
+        adjust(desk.store, "ada", 100, desk.now, key="own")
+        adjust(desk.store, "ada", -50, desk.now, key="spent")
+        desk.passes(days=days)
+        balance = desk.balance("ada")
+
+        desk.reverted(campaign)
+
+        assert desk.balance("ada") == (balance - 50 if days == 1 else left)
+
+
+def test_a_merge_that_was_undone_shortly_before_bars_nothing() -> None:
+    desk = Desk.of("ada", "bob")
+    campaign = desk.completed(10)
+    desk.passes(days=1)
+    merge(desk.store, "ada", "bob", desk.now, key="m")
+    unmerge(desk.store, "ada", desk.now, key="u")
+    desk.passes(minutes=5)
+
+    desk.reverted(campaign)
+
+    assert set(desk.outcomes(reversal_run(campaign)).values()) == {Outcome.APPLIED}
+    assert (desk.balance("ada"), desk.balance("bob")) == (0, 0)
+
+
+class Counted:
+    """A store whose reads and writes of logs are counted."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner, self.calls = inner, 0
+
+    def __getattr__(self, name: str) -> Any:
+        self.calls += name in ("home", "records_after", "append")
+        return getattr(self.inner, name)
+
+
+def test_long_logs_are_worked_through_little_by_little() -> None:
+    """A turn whose time ends gets further than the one before, however far back the bonuses of those who are done lie."""
+    names = names_of(0, 4)
+    desk = Desk.of(*names)
+    campaign = desk.completed(10)
+    for name in names:
+        for number in range(350):
+            desk.passes(seconds=1)
+            adjust(desk.store, name, 1, desk.now, key=f"{name}-{number}")
+    desk.passes(days=1)
+    desk.do(Action.REVERT, campaign)
+    desk.work(desk.shards)
+    (turn,) = desk.queue
+    done = []
+
+    while not done or done[-1] < len(names):
+        counted = Counted(desk.store)
+        store: Any = counted
+        with suppress(OutOfTime):
+            work.take(replace(desk.tools, store=store, has_time=lambda: counted.calls < 10), turn)  # noqa: B023
+        done.append(len(reversals(desk, campaign)))
+        assert len(done) < 10, done
+
+    assert done == sorted(set(done))
 
 
 def test_what_is_held_pending_or_owed_is_left_alone() -> None:

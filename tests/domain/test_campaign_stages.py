@@ -15,8 +15,9 @@ from domain.campaigns import (
     work,
 )
 from domain.campaigns.store import Outcome
+from domain.campaigns.turns import Turn
 from domain.entries import EntryKind
-from tests.domain.campaigning import START, Desk, Meanwhile, bonus_run, draft, names_of, reversal_run
+from tests.domain.campaigning import START, Desk, Failing, Meanwhile, bonus_run, draft, names_of, reversal_run
 
 TODAY = days.day_of(START, Desk().program.zone)
 MILLISECOND = timedelta(milliseconds=1)
@@ -248,3 +249,64 @@ def test_a_reversal_is_handed_out_again_when_it_is_silent() -> None:
     assert {turn.run for turn in handed} == {reversal_run(campaign)}
     assert desk.find(campaign).reverted_at == desk.now
     assert desk.campaigns.at_work() == []
+
+
+# --- looking after ----------------------------------------------------------------------------------------------------
+
+
+def test_one_campaign_that_cannot_be_read_does_not_hold_up_the_others() -> None:
+    desk = Desk.of("ada")
+    first, second = desk.previewed(10, key="a"), desk.previewed(10, key="b")
+    for campaign in (first, second):
+        desk.do(Action.LAUNCH, campaign, at=desk.now + timedelta(hours=1))
+    desk.passes(hours=2)
+    broken = Failing(desk.campaigns, "find", KeyError("doc"), which=lambda named: named == first.id)
+
+    with pytest.raises(KeyError):
+        work.look_after(replace(desk.tools, campaigns=broken), is_idle=lambda: True)
+
+    assert desk.find(first).status is Status.SCHEDULED
+    assert desk.find(second).status is Status.RUNNING
+
+
+def test_several_that_cannot_be_read_are_all_told_of() -> None:
+    desk = Desk.of("ada")
+    for key in ("a", "b"):
+        desk.do(Action.LAUNCH, desk.previewed(10, key=key), at=desk.now + timedelta(hours=1))
+    broken = Failing(desk.campaigns, "find", KeyError("doc"))
+
+    with pytest.raises(ExceptionGroup) as caught:
+        work.look_after(replace(desk.tools, campaigns=broken), is_idle=lambda: True)
+
+    assert len(caught.value.exceptions) == 2
+
+
+def test_a_preview_that_was_cut_short_is_not_finished() -> None:
+    desk = Desk.of("ada", "bob")
+    campaign = desk.previewed(50)
+    desk.join("cyd")
+    desk.do(Action.PREVIEW, campaign, key="again")
+    desk.queue.clear()
+
+    cancelled = desk.do(Action.CANCEL, campaign).campaign
+
+    assert (cancelled.previewed, cancelled.previews) == (1, 2)
+    assert not cancelled.is_at_work
+    assert desk.look_after() == []
+    assert desk.find(campaign) == cancelled
+
+
+def test_nobody_has_had_a_turn_that_was_not_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some chunks are done before the last is cut."""
+    monkeypatch.setattr(limits, "CHUNK_MEMBERS_MAX", 1)
+    desk = Desk.of(*names_of(0, 4))
+    campaign = desk.launched(10)
+    desk.queue.clear()
+    time = iter([True, True])
+    work.take(replace(desk.tools, has_time=lambda: next(time, False)), Turn(bonus_run(campaign), 0))
+    work.take(desk.tools, Turn(bonus_run(campaign), 0, 1))
+
+    progress = desk.progress(bonus_run(campaign))
+
+    assert not progress.is_planned
+    assert (progress.members, progress.done, progress.chunks, progress.chunks_done) == (1, 1, 1, 1)

@@ -22,10 +22,9 @@ BONUS = Run("C1", RunKind.BONUS)
 
 # --- messages ---------------------------------------------------------------------------------------------------------
 
-runs = st.builds(
-    Run, st.text(min_size=1, max_size=limits.ACCOUNT_LENGTH_MAX), st.just(RunKind.PREVIEW), st.integers(1, 10**9 - 1)
-) | st.builds(
-    Run, st.text(min_size=1, max_size=limits.ACCOUNT_LENGTH_MAX), st.sampled_from([RunKind.BONUS, RunKind.REVERSAL])
+ids = st.text(st.characters(max_codepoint=127), min_size=1, max_size=limits.ACCOUNT_LENGTH_MAX)
+runs = st.builds(Run, ids, st.just(RunKind.PREVIEW), st.integers(1, 10**9 - 1)) | st.builds(
+    Run, ids, st.sampled_from([RunKind.BONUS, RunKind.REVERSAL])
 )
 
 

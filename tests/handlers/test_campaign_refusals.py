@@ -165,6 +165,7 @@ PROVOKED: dict[tuple[str, str], Provoked] = {
     ),
     ("Approve", "APPROVER_INVOLVED"): doing(previewed, "Approve"),
     ("Approve", "PREVIEW_MISSING"): doing(drafted, "Approve", caller=boss()),
+    ("Approve", "PREVIEW_CHANGED"): doing(previewed, "Approve", "input.points", caller=boss(), points=1_000_000),
     ("Launch", "INVALID_TIME"): doing(previewed, "Launch", "input.at", at="2030-01-10T17:00:00Z"),
     ("Launch", "PREVIEW_MISSING"): doing(drafted, "Launch"),
     ("Launch", "AUDIENCE_EMPTY"): doing(lambda stage: stage.previewed(audience={"tags": ["nobody"]}), "Launch"),

@@ -109,7 +109,9 @@ def running(stage: Stage) -> str:
         ('{"campaign":"%s","run":"b1","shard":0,"chunk":0}', "chunk is no number of one"),
         ('{"campaign":"%s","run":"b1","shard":0,"chunk":null}', "chunk is no number of one"),
         ('{"campaign":"%s","run":"b1","shard":0,"chunk":99}', "there is no such chunk"),
-        ('{"campaign":"%s","run":"b1","shard":0,"chunk":' + "9" * 100 + "}", "there is no such chunk"),
+        ('{"campaign":"%s","run":"b1","shard":0,"chunk":' + "9" * 100 + "}", "chunk is no number of one"),
+        ("[" * 100_000, "it is not JSON"),
+        ('{"campaign":"\\ud800","run":"b1","shard":0}', "campaign is no id"),
     ],
 )
 def test_an_altered_message_is_kept_with_its_reason_at_once_and_changes_nothing(

@@ -474,7 +474,7 @@ def test_members_see_why_they_have_points_and_what_was_taken_back(stage: Stage, 
             {
                 "rule": "campaign:written-off",
                 "points": 40,
-                "description": "40 points of the campaign were spent by then, and stay with the member.",
+                "description": "40 points of the campaign could not be taken back any more: spent, held or expired.",
             },
         ],
         "buckets": [{"pot": "BALANCE", "points": -60, "expiresOn": "2030-02-09"}],

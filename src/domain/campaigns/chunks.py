@@ -183,6 +183,8 @@ class ChunkWork:
                     return fate
                 if fate is not None:
                     return self._applied(fate, home.profile)
+                if self._is_over():
+                    return Outcome.LATE
                 booking = giving.bonus(campaign, program, home.records[0], segment, now=self.tools.now())
             try:
                 ledger.write(store, booking, program)
@@ -192,6 +194,12 @@ class ChunkWork:
                 continue
             return self._applied(giving.booked(booking), home.profile if home else None)
         raise OutcomeUnknown("The account is too busy.")
+
+    def _is_over(self) -> bool:
+        """Whether the last day of the points ended so long ago that nobody who began before can give them any more."""
+        until = self.campaign.draft.validity.until
+        ended = self.tools.now() - limits.CAMPAIGN_WORKER_MAX
+        return until is not None and days.day_of(ended, self.tools.program.zone) > until
 
     def _applied(self, booked: ledger.Outcome, profile: Profile | None) -> Outcome:
         account, message = booked.record.account, self.campaign.draft.message
@@ -243,16 +251,17 @@ class ChunkWork:
             home = giving.read(store, account)
             if home is None:
                 return Outcome.GONE
+            # First what is near: whoever goes on with a chunk does not read back to every bonus that is taken back already.
+            key = reversal_key(campaign.id, account)
+            fate = giving.fate(store, home, key, giving.ENDED, seq=seen, since=campaign.reverts_at)
+            if isinstance(fate, ledger.Outcome):
+                self.points += fate.entry.points
+                return Outcome.APPLIED
             given = giving.fate(store, home, bonus_key(campaign.id, account), giving.BARRED, seq=seen)
             if given is None or isinstance(given, Outcome):
                 return Outcome.NO_BONUS
-            key = reversal_key(campaign.id, account)
-            fate = giving.fate(store, home, key, giving.ENDED, seq=given.record.seq, since=campaign.reverts_at)
-            if isinstance(fate, Outcome):
-                return fate
             if fate is not None:
-                self.points += fate.entry.points
-                return Outcome.APPLIED
+                return fate
             booking = giving.reversal(campaign, program, home.records[0], given.entry, now=self.tools.now())
             try:
                 ledger.write(store, booking, program)

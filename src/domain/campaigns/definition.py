@@ -210,7 +210,12 @@ class Campaign:
     def is_at_work(self) -> bool:
         """Whether somebody has to look after it: it waits for its time, or workers are, or may be, at it."""
         waits = self.status in (Status.SCHEDULED, Status.RUNNING, Status.REVERTING)
-        return waits or self.is_unsettled or self.previewed < self.previews
+        return waits or self.is_unsettled or self.is_looked_at
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether a preview is at work: a cancelled campaign's has ended, finished or not."""
+        return self.previewed < self.previews and self.stopped_at is None
 
 
 # --- checking ---------------------------------------------------------------------------------------------------------

@@ -50,16 +50,18 @@ def fate(
 ) -> ledger.Outcome | Outcome | None:
     """What has become of an account under a system key: where its entry stands, or what barred it; None while neither has.
 
-    Looks at all records behind `seq`, and where `since` is given, no further back than to what stood then. Of an entry and a bar
-    the first in the log counts, for ever: whoever was blocked when one worker came by gets nothing from another who comes later,
-    or the two would tell two stories. Raises `BrokenLog`; refuses `OutcomeUnknown`.
+    Looks at all records behind `seq`, and where `since` is given, no further back than to what stood then: a bar that was over
+    before is none. Of an entry and a bar the first in the log counts, for ever: whoever was blocked when one worker came by gets
+    nothing from another who comes later, or the two would tell two stories. Raises `BrokenLog`; refuses `OutcomeUnknown`.
     """
     found: ledger.Outcome | Outcome | None = None
     for record in _newest_first(store, home, seq):
         index = next((index for index, entry in enumerate(record.entries) if entry.key == key), None)
         if index is not None:
             found = ledger.Outcome(record, index, replayed=True)
-        elif record.state.status in barring:
+        elif record.state.status in barring and (
+            since is None or record.state.at >= since or record is home.records[0]
+        ):
             found = barring[record.state.status]
         if since is not None and record.state.at < since - limits.SYSTEM_KEY_MARGIN:
             break
@@ -110,12 +112,16 @@ def bonus(campaign: Campaign, program: Program, head: Record, segment: int, *, n
 
 def reversal(campaign: Campaign, program: Program, head: Record, given: Entry, *, now: datetime) -> Booking:
     """The record that takes back what `given` gave: from the bucket it went to first, then what expires soonest. What the member
-    has no more is written off: a mistake of the shop makes no debt."""
+    has no more is written off: a mistake of the shop makes no debt. So is all of it once the points have expired: how many were
+    left by then, nobody looks up, and whatever else the member has is their own."""
 
     def decide(before: Record) -> Plan:
         state = before.state
         original = accounts.landed(given.lines)
-        order = sorted(state.buckets, key=lambda day: (day != original, state.last_day(day), day))
+        today = days.day_of(max(now, state.at), program.zone)
+        has_expired = original is not None and state.last_day(original) < today
+        buckets = () if has_expired else state.buckets
+        order = sorted(buckets, key=lambda day: (day != original, state.last_day(day), day))
         left, lines = given.points, []
         for bucket in order:
             taken = min(left, state.buckets[bucket])

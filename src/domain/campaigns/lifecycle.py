@@ -60,6 +60,12 @@ class ApprovalMissing(Refusal):
     final = True
 
 
+class PreviewChanged(Refusal):
+    """The preview has found other points than those the approver saw."""
+
+    final = True
+
+
 class ApproverInvolved(Refusal):
     """Who made a campaign cannot approve it."""
 
@@ -85,7 +91,7 @@ CREATE_REFUSALS: tuple[type[Refusal], ...] = (
     IdempotencyKeyReused,
 )
 PREVIEW_REFUSALS: tuple[type[Refusal], ...] = (*_ANY, CampaignsBusy)
-APPROVE_REFUSALS: tuple[type[Refusal], ...] = (*_ANY, ApproverInvolved, PreviewMissing)
+APPROVE_REFUSALS: tuple[type[Refusal], ...] = (*_ANY, ApproverInvolved, PreviewMissing, PreviewChanged)
 LAUNCH_REFUSALS: tuple[type[Refusal], ...] = (
     *_ANY,
     InvalidTime,
@@ -168,17 +174,31 @@ def preview(campaigns: Campaigns, *, actor: Actor, idempotency_key: str, campaig
     return _changed(campaigns, Action.PREVIEW, change, actor, idempotency_key, campaign_id, now)
 
 
-def approve(campaigns: Campaigns, *, actor: Actor, idempotency_key: str, campaign_id: str, now: datetime) -> Changed:
-    """A second person has looked at the campaign and its preview. Refuses `APPROVE_REFUSALS`, in their order."""
+def approve(
+    campaigns: Campaigns,
+    *,
+    actor: Actor,
+    idempotency_key: str,
+    campaign_id: str,
+    points: int | None = None,
+    now: datetime,
+) -> Changed:
+    """A second person has looked at the campaign and its preview, which had found `points`: another preview may have found
+    others meanwhile. Refuses `APPROVE_REFUSALS`, in their order."""
 
     def change(campaign: Campaign) -> Campaign:
         _require(campaign, Status.DRAFT, what="approved")
         if campaign.created_by == actor.id:
             raise ApproverInvolved("Who made the campaign cannot approve it.", field=("input", "id"))
         _require_preview(campaign)
+        if points is not None and points != campaign.preview_points:
+            raise PreviewChanged(
+                f"The preview has found {campaign.preview_points} points. Look at it again.", field=("input", "points")
+            )
         return replace(campaign, approved_by=actor.id)
 
-    return _changed(campaigns, Action.APPROVE, change, actor, idempotency_key, campaign_id, now)
+    asked = None if points is None else str(points)
+    return _changed(campaigns, Action.APPROVE, change, actor, idempotency_key, campaign_id, now, asked)
 
 
 def launch(
@@ -264,9 +284,8 @@ def cancel(campaigns: Campaigns, *, actor: Actor, idempotency_key: str, campaign
 
     def change(campaign: Campaign) -> Campaign:
         _require(campaign, Status.DRAFT, Status.SCHEDULED, Status.RUNNING, Status.PAUSED, what="cancelled")
-        # A preview that is at work ends with it; and the bonus is to be handed out once more, to be settled.
-        ended = replace(campaign, status=Status.CANCELLED, stopped_at=now, ended_at=now)
-        return replace(ended, previewed=campaign.previews, watched=())
+        # A preview that is at work ends with it, unfinished; and the bonus is to be handed out once more, to be settled.
+        return replace(campaign, status=Status.CANCELLED, stopped_at=now, ended_at=now, watched=())
 
     return _changed(campaigns, Action.CANCEL, change, actor, idempotency_key, campaign_id, now)
 
@@ -295,8 +314,9 @@ def costs_at_most(campaign: Campaign) -> int:
 
 
 def needs_approval(campaign: Campaign, program: Program) -> bool:
-    """Whether somebody else has to approve it before it can be launched."""
-    return campaign.approved_by is None and costs_at_most(campaign) > program.campaigns.points_unapproved_max
+    """Whether somebody else has to approve it before it can be launched; what was launched needs nothing any more."""
+    is_open = campaign.status is Status.DRAFT and campaign.approved_by is None
+    return is_open and costs_at_most(campaign) > program.campaigns.points_unapproved_max
 
 
 # --- steps ------------------------------------------------------------------------------------------------------------
@@ -350,6 +370,8 @@ def _changed(
                 raise _reused()
             if before.refusal is not None:
                 raise before.refusal.again()
+            # As it is now: what was read before its key may be from before the step.
+            campaign = _known(campaigns, campaign_id)
             return Changed(campaign, replayed=True, run=_handed(campaign, action))
         try:
             after = change(campaign)

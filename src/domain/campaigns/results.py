@@ -37,8 +37,9 @@ def summed(found: Sequence[Shard], *, shards: int) -> Progress:
         outcomes.update(each.counts)
     return Progress(
         is_planned=len(found) == shards and all(each.is_planned for each in found),
-        members=sum(each.members for each in found),
-        chunks=sum(each.chunks for each in found),
+        # How many a shard has is written down when all of them are cut; some may have had their turn by then.
+        members=sum(max(each.members, sum(each.counts.values())) for each in found),
+        chunks=sum(max(each.chunks, each.done) for each in found),
         chunks_done=sum(each.done for each in found),
         outcomes=outcomes,
         points=sum(each.points for each in found),

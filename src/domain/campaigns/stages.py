@@ -37,7 +37,7 @@ def is_live(campaign: Campaign, run: Run, *, now: datetime) -> bool:
     """Whether a run is to be worked on now."""
     match run.kind:
         case RunKind.PREVIEW:
-            return campaign.previewed < run.number == campaign.previews
+            return campaign.is_looked_at and run.number == campaign.previews
         case RunKind.BONUS:
             return campaign.status is Status.RUNNING or is_settling(campaign, now=now)
         case RunKind.REVERSAL:
@@ -53,7 +53,7 @@ def is_settling(campaign: Campaign, *, now: datetime) -> bool:
 def runs(campaign: Campaign) -> tuple[Run, ...]:
     """The runs of a campaign that somebody may have to go on with."""
     found = []
-    if campaign.previewed < campaign.previews:
+    if campaign.is_looked_at:
         found.append(Run(campaign.id, RunKind.PREVIEW, campaign.previews))
     if campaign.status is Status.RUNNING or campaign.is_unsettled:
         found.append(Run(campaign.id, RunKind.BONUS))

@@ -8,7 +8,7 @@ from typing import Any
 
 from domain import limits
 from domain.campaigns.store import Run, RunKind
-from domain.messages import Poison
+from domain.messages import Poison, parsed
 
 
 class NotATurn(Poison):
@@ -34,7 +34,7 @@ class Turn:
 def turn_from(text: str) -> Turn:
     """The turn that a message holds. Raises `NotATurn` for any other text."""
     try:
-        values: Any = json.loads(text)
+        values: Any = parsed(text)
     except ValueError:
         raise NotATurn("it is not JSON") from None
     if not isinstance(values, dict) or not {"campaign", "run", "shard"} <= values.keys() <= {
@@ -46,14 +46,14 @@ def turn_from(text: str) -> Turn:
         raise NotATurn("it has not just campaign, run, shard and chunk")
     campaign, run, shard, chunk = (values.get(name) for name in ("campaign", "run", "shard", "chunk"))
     kinds = {kind.value: kind for kind in RunKind}
-    if not isinstance(campaign, str) or not 0 < len(campaign) <= limits.ACCOUNT_LENGTH_MAX:
+    if not isinstance(campaign, str) or not campaign.isascii() or not 0 < len(campaign) <= limits.ACCOUNT_LENGTH_MAX:
         raise NotATurn("campaign is no id")
     if not isinstance(run, str) or not _RUN.fullmatch(run):
         raise NotATurn("there is no such run")
     # bool is an int to Python, not to a planner.
     if type(shard) is not int or not 0 <= shard < limits.SHARDS_MAX:
         raise NotATurn("shard is no shard")
-    if "chunk" in values and (type(chunk) is not int or chunk < 1):
+    if "chunk" in values and (type(chunk) is not int or not 0 < chunk <= limits.CHUNKS_MAX):
         raise NotATurn("chunk is no number of one")
     return Turn(Run(campaign, kinds[run[0]], int(run[1:])), shard, chunk)
 

@@ -46,21 +46,36 @@ def take(tools: Tools, turn: Turn) -> None:
 def look_after(tools: Tools, *, is_idle: Callable[[], bool]) -> list[Turn]:
     """What the clock brings, and what nobody goes on with: campaigns whose time has come are launched, and runs that nobody has
     handed out, or that have not moved for a while, are handed out: at once where no turn is on its way (`is_idle`), else after
-    `limits.CAMPAIGN_SILENCE_MAX`, because turns may wait behind those of others. Gives the turns that were handed out."""
+    `limits.CAMPAIGN_SILENCE_MAX`, because turns may wait behind those of others. Gives the turns that were handed out.
+
+    Whatever is wrong with one campaign, the others have their turn; then it is raised, together with what was wrong with others.
+    """
     handed: list[Turn] = []
+    wrong: list[Exception] = []
     for campaign_id in tools.campaigns.at_work():
-        found = tools.campaigns.find(campaign_id)
-        assert found is not None, "campaigns are never taken away"
         try:
-            campaign = stages.begin_due(tools.campaigns, found, now=tools.now())
-        except Contended:
-            # Somebody else is at it, or was here first.
-            continue
-        for run in stages.runs(campaign):
-            if stages.is_live(campaign, run, now=tools.now()) and not complete(tools, run):
-                turns = _silent(tools, run, is_idle)
-                tools.send(turns)
-                handed += turns
+            handed += _looked_after(tools, campaign_id, is_idle)
+        except Exception as error:  # raised below
+            wrong.append(error)
+    if wrong:
+        raise wrong[0] if len(wrong) == 1 else ExceptionGroup("several campaigns could not be looked after", wrong)
+    return handed
+
+
+def _looked_after(tools: Tools, campaign_id: str, is_idle: Callable[[], bool]) -> list[Turn]:
+    found = tools.campaigns.find(campaign_id)
+    assert found is not None, "campaigns are never taken away"
+    try:
+        campaign = stages.begin_due(tools.campaigns, found, now=tools.now())
+    except Contended:
+        # Somebody else is at it, or was here first.
+        return []
+    handed: list[Turn] = []
+    for run in stages.runs(campaign):
+        if stages.is_live(campaign, run, now=tools.now()) and not complete(tools, run):
+            turns = _silent(tools, run, is_idle)
+            tools.send(turns)
+            handed += turns
     return handed
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from domain import limits
-from domain.messages import Poison
+from domain.messages import Poison, parsed
 
 
 class NotATurn(Poison):
@@ -30,7 +30,7 @@ class Turn:
 def is_about_a_list(text: str) -> bool:
     """Whether a message is for whoever imports lists, well written or not."""
     try:
-        values: Any = json.loads(text)
+        values: Any = parsed(text)
     except ValueError:
         return False
     return isinstance(values, dict) and "list" in values
@@ -39,13 +39,13 @@ def is_about_a_list(text: str) -> bool:
 def turn_from(text: str) -> Turn:
     """The turn that a message holds. Raises `NotATurn` for any other text."""
     try:
-        values: Any = json.loads(text)
+        values: Any = parsed(text)
     except ValueError:
         raise NotATurn("it is not JSON") from None
     if not isinstance(values, dict) or not {"list"} <= values.keys() <= {"list", "part"}:
         raise NotATurn("it has not just list and part")
     list_id, part = values["list"], values.get("part")
-    if not isinstance(list_id, str) or not 0 < len(list_id) <= limits.ACCOUNT_LENGTH_MAX:
+    if not isinstance(list_id, str) or not list_id.isascii() or not 0 < len(list_id) <= limits.ACCOUNT_LENGTH_MAX:
         raise NotATurn("list is no id")
     # bool is an int to Python, not to whoever cuts a file.
     if "part" in values and (type(part) is not int or not 0 < part <= limits.LIST_PARTS_MAX):

@@ -242,6 +242,11 @@ class CampaignApproveInput:
 
     idempotency_key: str = strawberry.field(description=IDEMPOTENCY_KEY)
     id: strawberry.ID = strawberry.field(description="The id of a `Campaign`.")
+    points: Long | None = strawberry.field(
+        default=None,
+        description="The points that the preview had found when you looked at it. Where another one has found others since, "
+        "nothing is approved.",
+    )
 
 
 @strawberry.input(description="A campaign to pause.")

@@ -129,7 +129,7 @@ def campaign_preview(info: Info, input: CampaignPreviewInput) -> CampaignPreview
 
 def campaign_approve(info: Info, input: CampaignApproveInput) -> CampaignApprovePayload:
     """Approves a campaign."""
-    act = partial(lifecycle.approve, info.context.campaigns.store, **_step(info, input))
+    act = partial(lifecycle.approve, info.context.campaigns.store, points=input.points, **_step(info, input))
     return _answer(info, act, CampaignApprovePayload, CampaignApproveUserError, CampaignApproveErrorCode)
 
 

@@ -78,6 +78,7 @@ class CampaignApproveErrorCode(Enum):
     CAMPAIGN_STATE = "CAMPAIGN_STATE"
     APPROVER_INVOLVED = "APPROVER_INVOLVED"
     PREVIEW_MISSING = "PREVIEW_MISSING"
+    PREVIEW_CHANGED = "PREVIEW_CHANGED"
 
 
 @strawberry.type(description="Why a campaign was not approved.")

@@ -8,7 +8,8 @@ import strawberry
 from domain import campaigns, days, limits, members
 from domain.campaigns import lifecycle, results
 from domain.campaigns.store import Outcome, Run, RunKind
-from domain.refusals import Refusal
+from domain.members import InvalidEmail, InvalidPhone
+from domain.refusals import InvalidText, MemberNotFound
 from schema.context import Context, Info
 from schema.entries import Money
 from schema.faults import Code, Fault
@@ -261,9 +262,9 @@ class Campaign(Node):
         context, kept = info.context, self.kept
         try:
             account = members.resolve(context.store, actor=context.actor, by=member.lookup("member"), field=("member",))
-        except Refusal as refusal:
-            if refusal.code == "MEMBER_NOT_FOUND":
-                return None
+        except MemberNotFound:
+            return None
+        except (InvalidText, InvalidEmail, InvalidPhone) as refusal:
             raise Fault(Code.BAD_USER_INPUT, refusal.message, field=".".join(refusal.field)) from refusal
         bonus, reversal = Run(kept.id, RunKind.BONUS), Run(kept.id, RunKind.REVERSAL)
         store = context.campaigns.store
