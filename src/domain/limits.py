@@ -257,7 +257,7 @@ LIST_LOOKUPS_AT_ONCE_MAX = 8
 LIST_PAGE_ACCOUNTS = 5_000
 # Lines of each flaw that are told: whoever has more of them mends the file, not the lines.
 LIST_EXAMPLES_MAX = 1_000
-LIST_EXAMPLES_PAGE = 100
+# Of them, how many one answer shows.
 LIST_EXAMPLES_PAGE = 100
 # How long a file can be sent to an address that was given out; a new one is had by asking.
 LIST_UPLOAD_TTL = timedelta(hours=1)

@@ -11,7 +11,7 @@ from storage.requests import Requests
 
 
 class SubmissionTable:
-    """`domain.submissions.Submissions` on one DynamoDB table. Every method is one request."""
+    """`domain.submissions.Submissions` on one DynamoDB table. Every method is one request; `notes` reads all pages there are."""
 
     def __init__(self, connection: Connection, table: str) -> None:
         self._requests = Requests(connection, table)
@@ -45,7 +45,5 @@ class SubmissionTable:
                 ":p": {"S": keys.submission(submission_id)},
                 ":n": {"S": keys.SUBMISSION_NOTE_PREFIX},
             },
-            "ConsistentRead": True,
         }
-        # One page: two notes of each of 500 purchases, of some 300 bytes, are below the 1 MB at which DynamoDB would cut it.
-        return [items.submission_note_from(item) for item in self._requests.call("Query", request)["Items"]]
+        return [items.submission_note_from(item) for item in self._requests.query(request)]
