@@ -92,6 +92,7 @@ def test_only_what_depends_on_the_account_or_the_campaign_is_final() -> None:
         merges.SurvivorMerged,
         lifecycle.CampaignState,
         lifecycle.PreviewMissing,
+        lifecycle.PreviewChanged,
         lifecycle.AudienceEmpty,
         lifecycle.ApprovalMissing,
         lifecycle.ApproverInvolved,

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from tests.faults.auditor.facts import NEVER, Asked, Item, require
 from tests.faults.auditor.stored import Contents, Entry, contents_of
 
+DAY_MS = 24 * 60 * 60 * 1_000
+
 BONUS, REVERSAL = "b1", "r1"
 # The status of an account as its records spell it, and as a chunk does.
 _BARS = {"B": "K", "C": "C", "M": "M"}
@@ -289,8 +291,11 @@ def audit_reversal(items: Sequence[Item], meant: Meant) -> Counter[str]:
         require(_bar(ledger, account, seq - 1) in ("", "K"), f"{account} had ended", account)
         require(-bonus.points <= entry.points <= 0, f"{account} lost {entry.points} of {bonus.points}", account)
         require(entry.told == entry.points, f"what {account} lost is told otherwise", account)
-        # Only what is not there any more is written off, and nobody owes anything for it.
-        require(entry.points == -bonus.points or entry.balance <= 0, f"{account} keeps what it has", account)
+        # Only what is not there any more is written off, and nobody owes anything for it. What had expired by then is not taken
+        # from anything else; the days are those of Greenwich, which may be one behind.
+        last = max((day for pot, _, day in bonus.moves if pot == "live"), default=NEVER)
+        is_over = entry.points == 0 and last <= entry.at // DAY_MS
+        require(entry.points == -bonus.points or entry.balance <= 0 or is_over, f"{account} keeps what it has", account)
         require(all(pot == "live" for pot, _, _ in entry.moves), f"{account} owes a bonus", account)
     require(not reversals, f"{sorted(reversals)} were in no chunk, and lost something", *reversals)
     return fates
