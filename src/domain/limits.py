@@ -234,8 +234,6 @@ CHUNK_LOOK_MEMBERS = 50
 # A worker lives two minutes (template.yaml) and no longer: when a campaign was cancelled so long ago, nobody gives anything any
 # more.
 CAMPAIGN_WORKER_MAX = timedelta(minutes=3)
-# Whoever reads a log back for a system key looks so much further than the key can be old: clocks of two machines differ.
-SYSTEM_KEY_MARGIN = timedelta(minutes=15)
 
 # --- lists of members -------------------------------------------------------------------------------------------------
 

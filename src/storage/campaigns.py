@@ -202,7 +202,7 @@ def _if_version(version: int) -> dict[str, Any]:
 
 
 def _shard_put(run: Run, seen: Shard, shard: Shard) -> dict[str, Any]:
-    item = items.shard_item(run, replace(shard, version=seen.version + 1), ttl=_forgotten(run))
+    item = items.shard_item(run, replace(shard, version=seen.version + 1))
     return {"Item": item, **_if_version(seen.version)}
 
 
@@ -219,7 +219,7 @@ def _budget_put(run: Run, seen: Budget, left: Budget) -> dict[str, Any]:
 
 
 def _forgotten(run: Run) -> int | None:
-    """When what a preview leaves behind may go, in epoch seconds; what was given is remembered for ever."""
+    """When what a preview found of its members may go, in epoch seconds; what was given is remembered for ever."""
     if run.kind is not RunKind.PREVIEW:
         return None
     return int(time.time() + limits.PREVIEW_RETENTION.total_seconds())

@@ -11,7 +11,7 @@ import pytest
 from domain import accounts, days, explanations, limits, notices
 from domain.accounts import Line
 from domain.campaigns import Action, Audience, Budget, Message, Validity, work
-from domain.campaigns.chunks import NotDone
+from domain.campaigns.chunks import NotDone, OutOfTime
 from domain.campaigns.giving import BARRED, ENDED, BrokenLog, fate
 from domain.campaigns.store import Outcome
 from domain.campaigns.turns import Turn
@@ -660,6 +660,77 @@ def test_what_was_decided_on_their_last_day_is_not_given_when_that_is_over() -> 
     assert desk.given(campaign) == {}
     assert desk.campaigns.budget(bonus_run(campaign)) == Budget(points=100)
     desk.audit(bonus_run(campaign))
+
+
+def test_what_was_decided_and_noted_in_time_is_not_given_a_moment_after_their_last_day() -> None:
+    """Points that are dead when they arrive are nobody's; whoever comes later says so."""
+    desk = Desk.of("ada")
+    campaign = desk.launched(50, validity=Validity(until=TODAY + 1), budget=Budget(points=100))
+    desk.work(desk.shards)
+    (turn,) = desk.queue
+    desk.now = days.end_of(TODAY + 1, desk.program.zone) - timedelta(milliseconds=1)
+    slow: Any = Meanwhile(desk.store, "note_due_all", lambda: desk.passes(seconds=2))
+
+    with pytest.raises(OutcomeUnknown):
+        work.take(replace(desk.tools, store=slow), turn)
+
+    assert desk.given(campaign) == {}
+    desk.passes(minutes=12)
+    desk.work()
+    assert desk.results(campaign) == {"ada": Outcome.LATE}
+    assert desk.campaigns.budget(bonus_run(campaign)) == Budget(points=100)
+    desk.audit(bonus_run(campaign))
+
+
+def test_in_their_very_last_moment_they_are_given() -> None:
+    desk = Desk.of("ada")
+    campaign = desk.launched(50, validity=Validity(until=TODAY + 1))
+    desk.work(desk.shards)
+    desk.now = days.end_of(TODAY + 1, desk.program.zone) - timedelta(milliseconds=1)
+
+    desk.work()
+
+    assert desk.given(campaign) == {"ada": 50}
+
+
+def test_nobody_is_told_to_be_late_while_a_worker_of_before_may_be_at_them() -> None:
+    """Two workers have the decision; one is held up at the append itself, the other comes when the day is over."""
+    desk = Desk.of("ada")
+    campaign = desk.launched(50, validity=Validity(until=TODAY + 1), budget=Budget(points=100))
+    desk.work(desk.shards)
+    (turn,) = desk.queue
+    over = days.end_of(TODAY + 1, desk.program.zone)
+    desk.now = over - timedelta(seconds=1)
+
+    def meanwhile() -> None:
+        desk.now = over - timedelta(seconds=1) + limits.CAMPAIGN_WORKER_MAX
+        with pytest.raises(OutcomeUnknown):
+            work.take(desk.tools, turn)
+
+    held_up: Any = Meanwhile(desk.store, "append", meanwhile)
+    work.take(replace(desk.tools, store=held_up), turn)
+    desk.queue.clear()
+
+    assert desk.results(campaign) == {"ada": Outcome.APPLIED}
+    desk.audit(bonus_run(campaign))
+
+
+def test_a_chunk_that_cannot_be_looked_at_in_the_time_of_a_turn_is_given_up_in_the_end() -> None:
+    """It comes again as often as a message does, and does not hand itself on for ever."""
+    names = names_of(0, 3)
+    desk = Desk.of(*names)
+    campaign = desk.launched(50)
+    desk.work(desk.shards)
+    (turn,) = desk.queue
+    looks = iter([True] * 3)
+
+    with desk.unchanged(), pytest.raises(OutOfTime):
+        work.take(replace(desk.tools, has_time=lambda: False), turn)
+    with desk.unchanged(), pytest.raises(NotDone, match="no time to look at all of the chunk"):
+        work.take(replace(desk.tools, has_time=lambda: next(looks, False), is_last=True), turn)
+
+    desk.work()
+    assert desk.given(campaign) == dict.fromkeys(names, 50)
 
 
 def test_points_without_a_last_day_are_told_without_one() -> None:

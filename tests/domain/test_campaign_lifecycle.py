@@ -15,6 +15,7 @@ from domain.campaigns import (
     Status,
     Validity,
     lifecycle,
+    stages,
     work,
 )
 from domain.campaigns.lifecycle import (
@@ -491,6 +492,35 @@ def test_a_scheduled_one_that_is_cancelled_never_launches() -> None:
     assert desk.campaigns.at_work() == []
     with desk.refuses(CampaignState, "input", "id"):
         desk.do(Action.REVERT, campaign)
+
+
+def test_what_would_launch_after_the_last_day_of_its_points_is_cancelled() -> None:
+    """Whoever looks after it was away for a while. Nobody could spend the points, so nobody is bothered."""
+    desk = Desk.of("ada")
+    campaign = desk.previewed(validity=Validity(until=days.day_of(desk.now, desk.program.zone) + 2))
+    desk.do(Action.LAUNCH, campaign, at=desk.now + timedelta(days=1))
+
+    desk.passes(days=3)
+    assert desk.look_after() == []
+    desk.work()
+
+    late = desk.find(campaign)
+    assert (late.status, late.launched_at, late.stopped_at) == (Status.CANCELLED, None, desk.now)
+    assert (late.steps[-1].action, late.steps[-1].by, late.steps[-1].at) == (Action.CANCEL, stages.CLOCK, desk.now)
+    assert desk.campaigns.at_work() == []
+    assert desk.given(campaign) == {}
+
+
+def test_what_launches_late_but_on_the_last_day_of_its_points_is_launched() -> None:
+    desk = Desk.of("ada")
+    campaign = desk.previewed(validity=Validity(until=days.day_of(desk.now, desk.program.zone) + 2))
+    desk.do(Action.LAUNCH, campaign, at=desk.now + timedelta(days=1))
+
+    desk.passes(days=2)
+    desk.look_after()
+    desk.work()
+
+    assert desk.given(campaign) == {"ada": 100}
 
 
 def test_two_who_look_after_it_at_once_launch_it_once() -> None:

@@ -1,5 +1,6 @@
 """Taking back what a campaign gave: each once, as far as the member still has it, and nothing that was not given."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from domain import explanations, limits
 from domain.accounts import Line
-from domain.campaigns import Action, Audience, Budget, Validity, work
+from domain.campaigns import Action, Audience, Budget, Campaign, Status, Validity, work
 from domain.campaigns.chunks import OutOfTime
 from domain.campaigns.giving import WRITTEN_OFF
 from domain.campaigns.store import Outcome
@@ -398,6 +399,116 @@ def test_all_workers_tell_one_story_of_who_was_merged_for_a_while() -> None:
     assert desk.outcomes(reversal_run(campaign))[first] is Outcome.MERGED
     assert first not in reversals(desk, campaign)
     desk.audit(bonus_run(campaign), reversal_run(campaign))
+
+
+def test_all_workers_tell_one_story_of_a_merge_of_before_that_is_undone_meanwhile() -> None:
+    """One has read that the account is another's. It is its own again when the next one comes, who dies before it is written
+    down."""
+    first, second = names_of(0, 2)
+    desk = Desk.of(first, second)
+    desk.join("other")
+    campaign = desk.completed(10)
+    desk.passes(days=1)
+    merge(desk.store, first, "other", desk.now, key="m")
+    desk.passes(seconds=1)
+    desk.do(Action.REVERT, campaign)
+    desk.work(desk.shards)
+    (turn,) = [turn for turn in desk.queue if turn.shard == 0 and turn.chunk]
+
+    def meanwhile() -> None:
+        desk.passes(seconds=1)
+        unmerge(desk.store, first, desk.now, key="u")
+        died: Any = Failing(desk.campaigns, "finish", KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            work.take(replace(desk.tools, campaigns=died), turn)
+
+    late: Any = Meanwhile(desk.campaigns, "finish", meanwhile)
+    work.take(replace(desk.tools, campaigns=late), turn)
+    desk.work()
+
+    assert desk.outcomes(reversal_run(campaign))[first] is Outcome.MERGED
+    assert (desk.balance(first), desk.balance(second)) == (10, 0)
+    desk.audit(bonus_run(campaign), reversal_run(campaign))
+
+
+def test_a_reversal_whose_worker_died_after_it_was_decided_takes_it_back_from_who_was_closed_by_then() -> None:
+    desk = Desk.of("ada")
+    campaign = desk.completed(10)
+    desk.do(Action.REVERT, campaign)
+    desk.work(desk.shards)
+    (turn,) = desk.queue
+    died: Any = Failing(desk.campaigns, "keep_decision", KeyboardInterrupt(), executes=True)
+    with pytest.raises(KeyboardInterrupt):
+        work.take(replace(desk.tools, campaigns=died), turn)
+
+    close(desk.store, "ada", desk.now, key="c")
+    desk.work()
+
+    assert desk.outcomes(reversal_run(campaign)) == {"ada": Outcome.CLOSED}
+    assert reversals(desk, campaign) == {}
+    desk.audit(bonus_run(campaign), reversal_run(campaign))
+
+
+def given_up_while_another_is_at_it(desk: Desk, names: list[str], then: Callable[[Campaign], object]) -> Campaign:
+    """A completed campaign, one of whose members was given up while another worker was about to append their bonus: they did so
+    after `then`."""
+    campaign = desk.launched(10)
+    desk.work(desk.shards)
+    (turn,) = desk.queue
+    died: Any = Failing(desk.campaigns, "keep_decision", KeyboardInterrupt(), executes=True)
+    with pytest.raises(KeyboardInterrupt):
+        work.take(replace(desk.tools, campaigns=died), turn)
+    broken: Any = Failing(
+        desk.store, "append", ValueError("broken"), which=lambda record, *_: record.account == names[-1].upper()
+    )
+
+    def meanwhile() -> None:
+        work.take(replace(desk.tools, store=broken, is_last=True), turn)
+        desk.queue.clear()
+        assert desk.find(campaign).status is Status.COMPLETED
+        then(campaign)
+
+    late: Any = Meanwhile(desk.store, "append", meanwhile)
+    work.take(replace(desk.tools, store=late), turn)
+    return desk.find(campaign)
+
+
+def test_who_was_given_up_while_another_worker_was_at_them_has_it_taken_back_all_the_same() -> None:
+    names = names_of(0, 1)
+    desk = Desk.of(*names)
+
+    def revert(campaign: Campaign) -> None:
+        desk.do(Action.REVERT, campaign)
+        assert desk.queue == [], "nobody begins while somebody may still give"
+        desk.passes(seconds=30)
+        assert desk.look_after(is_idle=True) == []
+
+    campaign = given_up_while_another_is_at_it(desk, names, revert)
+    assert (campaign.status, campaign.given_up) == (Status.REVERTING, 1)
+    assert desk.results(campaign)[names[0]] is Outcome.FAILED
+    assert desk.balance(names[0]) == 10, "they have it after all"
+
+    while desk.find(campaign).status is Status.REVERTING:
+        desk.look_after()
+        desk.work()
+
+    assert desk.now - campaign.ended_at >= limits.CAMPAIGN_WORKER_MAX  # type: ignore[operator]
+    assert desk.balance(names[0]) == 0
+    assert desk.outcomes(reversal_run(campaign)) == {names[0]: Outcome.APPLIED}
+    desk.audit(reversal_run(campaign))
+
+
+def test_what_was_given_up_long_ago_keeps_no_reversal_waiting() -> None:
+    names = names_of(0, 1)
+    desk = Desk.of(*names)
+    campaign = given_up_while_another_is_at_it(desk, names, lambda _: None)
+    desk.passes(minutes=3)
+
+    desk.do(Action.REVERT, campaign)
+    desk.work()
+
+    assert desk.find(campaign).status is Status.REVERTED
+    assert desk.balance(names[0]) == 0
 
 
 def test_a_run_that_was_cut_short_is_reverted_as_far_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -285,8 +285,8 @@ def test_a_worker_without_time_leaves_the_rest_for_another() -> None:
     campaign = desk.launched(10)
     run = bonus_run(campaign)
     desk.work(desk.shards)
-    # Five are looked at, and two get theirs.
-    looks = iter([True] * 7)
+    # It begins, five are looked at, and two get theirs.
+    looks = iter([True] * 8)
     with pytest.raises(OutOfTime, match="2 accounts"):
         work.take(replace(desk.tools, has_time=lambda: next(looks, False)), Turn(run, 0, 1))
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 
-from domain import days, ledger, limits, notices
+from domain import ledger, limits, notices
 from domain.campaigns import giving, stages
-from domain.campaigns.definition import Budget, Campaign
+from domain.campaigns.definition import Budget, Campaign, is_over
 from domain.campaigns.store import Campaigns, Chunk, Decision, Done, Outcome, Run, RunKind
 from domain.campaigns.turns import NotATurn, Turn
 from domain.entries import bonus_key, reversal_key
@@ -72,9 +72,11 @@ class ChunkWork:
         chunk = campaigns.chunk(source_of(run), self.shard, self.number)
         if chunk is None or chunk.is_end:
             raise NotATurn("there is no such chunk")
+        if not self.tools.has_time():
+            raise OutOfTime("there was no time to begin")
         match run.kind:
             case RunKind.PREVIEW:
-                outcomes = [self._counted(choice) for choice in self._choices(chunk)]
+                outcomes = [self._counted(choice) for choice in self._looked_at(chunk.accounts, self._judged).values()]
             case RunKind.BONUS:
                 self.decision = campaigns.decision(run, self.shard, self.number)
                 if self.campaign.is_unsettled:
@@ -88,8 +90,15 @@ class ChunkWork:
 
     # --- deciding ------------------------------------------------------------------------------------------------------
 
-    def _choices(self, chunk: Chunk) -> Iterator[int | Outcome]:
-        return (self._guarded(account, self._judged) for account in self._each(chunk.accounts))
+    def _looked_at(self, accounts: Iterable[str], look: Callable[[str], T]) -> dict[str, T | Outcome]:
+        """What a look at each account finds, all of them at once: nothing of it is kept until all are looked at."""
+        try:
+            found = self._act(accounts, look)
+        except OutOfTime as error:
+            # Whoever comes again begins anew. But not for ever: it is one of the tries that a message has.
+            raise NotDone(f"There was no time to look at all of the chunk: {error}.") from error
+        self._require_right()
+        return found
 
     def _judged(self, account: str) -> int | Outcome:
         """What a member is to get, as they are now."""
@@ -101,8 +110,7 @@ class ChunkWork:
         if (no := giving.BARRED.get(head.state.status)) is not None:
             return no
         draft, state = self.campaign.draft, ledger.current(head, now, program).state
-        until = draft.validity.until
-        if until is not None and days.day_of(max(now, state.at), program.zone) > until:
+        if self._is_over(max(now, state.at)):
             return Outcome.LATE
         if not draft.audience.includes(state, home.profile, program):
             return Outcome.OUTSIDE
@@ -119,8 +127,7 @@ class ChunkWork:
 
     def _decided(self, chunk: Chunk) -> Decision:
         """Decides for a chunk, and takes from the budget what that comes to, in one step."""
-        choices = tuple(self._choices(chunk))
-        self._require_right()
+        choices = tuple(self._looked_at(chunk.accounts, self._judged).values())
         campaigns, given = self.tools.campaigns, self.campaign.given
         for attempt in range(limits.CAMPAIGN_ATTEMPTS_MAX):
             left = (campaigns.budget(self.run) or given) if given else given
@@ -128,15 +135,18 @@ class ChunkWork:
             made = Decision(self.number, granted, tuple(map(self._seen, chunk.accounts, granted)))
             try:
                 taken = (left, rest) if rest != left else None
-                kept = campaigns.keep_decision(self.run, self.shard, made, budget=taken)
+                return self._kept(made, budget=taken)
             except Contended:
                 self.tools.store.pause(attempt)
-                continue
-            if kept is not made:
-                # Somebody else works on it, or did: what they gave may be newer than what was read here.
-                self.homes.clear()
-            return kept
         raise OutcomeUnknown("Too many take from the campaign's budget.")
+
+    def _kept(self, made: Decision, *, budget: tuple[Budget, Budget] | None = None) -> Decision:
+        """The decision that stands from now on."""
+        kept = self.tools.campaigns.keep_decision(self.run, self.shard, made, budget=budget)
+        if kept is not made:
+            # Somebody else works on it, or did: what they wrote may be newer than what was read here.
+            self.homes.clear()
+        return kept
 
     def _seen(self, account: str, choice: int | Outcome) -> int:
         home = self.homes.get(account)
@@ -183,9 +193,12 @@ class ChunkWork:
                     return fate
                 if fate is not None:
                     return self._applied(fate, home.profile)
-                if self._is_over():
+                if self._is_over(self.tools.now() - limits.CAMPAIGN_WORKER_MAX):
                     return Outcome.LATE
                 booking = giving.bonus(campaign, program, home.records[0], segment, now=self.tools.now())
+            if self._is_over(max(self.tools.now(), booking.record.state.at)):
+                # Somebody who began in time may still be at it: whoever comes later tells.
+                raise OutcomeUnknown("The last day of the points is over.")
             try:
                 ledger.write(store, booking, program)
             except Contended:
@@ -195,11 +208,8 @@ class ChunkWork:
             return self._applied(giving.booked(booking), home.profile if home else None)
         raise OutcomeUnknown("The account is too busy.")
 
-    def _is_over(self) -> bool:
-        """Whether the last day of the points ended so long ago that nobody who began before can give them any more."""
-        until = self.campaign.draft.validity.until
-        ended = self.tools.now() - limits.CAMPAIGN_WORKER_MAX
-        return until is not None and days.day_of(ended, self.tools.program.zone) > until
+    def _is_over(self, at: datetime) -> bool:
+        return is_over(self.campaign.draft.validity, at, self.tools.program)
 
     def _applied(self, booked: ledger.Outcome, profile: Profile | None) -> Outcome:
         account, message = booked.record.account, self.campaign.draft.message
@@ -239,25 +249,44 @@ class ChunkWork:
 
     def _reverted(self, chunk: Chunk) -> list[Outcome]:
         """Only who was to get something can have it."""
-        decision = self.tools.campaigns.decision(source_of(self.run), self.shard, self.number)
-        chosen = _chosen(chunk, decision) if decision else {}
-        outcomes = self._act(chosen, lambda account: self._take_back(account, chosen[account][1]))
-        return [outcomes.get(account, Outcome.NO_BONUS) for account in chunk.accounts]
+        campaigns = self.tools.campaigns
+        bonus = campaigns.decision(source_of(self.run), self.shard, self.number)
+        given = _chosen(chunk, bonus) if bonus else {}
+        if not given:
+            return [Outcome.NO_BONUS] * len(chunk.accounts)
+        self.decision = campaigns.decision(self.run, self.shard, self.number) or self._kept(self._ends(chunk, given))
+        chosen = _chosen(chunk, self.decision)
+        outcomes = self._act(chosen, lambda account: self._take_back(account, given[account][1], chosen[account][1]))
+        return _outcomes(chunk, self.decision.choices, outcomes)
 
-    def _take_back(self, account: str, seen: int) -> Outcome:
+    def _ends(self, chunk: Chunk, given: Mapping[str, tuple[int, int]]) -> Decision:
+        """Where the log of each account that was to get something ends: what bars it from being taken from stands there, or
+        behind, and what was over before bars nothing."""
+        found = self._looked_at(given, self._end)
+        choices = tuple(
+            choice if isinstance(choice := found.get(account, Outcome.NO_BONUS), Outcome) else given[account][0]
+            for account in chunk.accounts
+        )
+        return Decision(self.number, choices, tuple(map(self._seen, chunk.accounts, choices)))
+
+    def _end(self, account: str) -> Outcome | None:
+        home = self.homes[account] = giving.read(self.tools.store, account)
+        return Outcome.GONE if home is None else None
+
+    def _take_back(self, account: str, bonus_behind: int, seen: int) -> Outcome:
         store, campaign, program = self.tools.store, self.campaign, self.tools.program
-        assert campaign.reverts_at is not None, "what nobody reverts is not taken back"
+        home = self.homes.pop(account, None)
         for attempt in range(limits.COMMIT_ATTEMPTS_MAX):
-            home = giving.read(store, account)
+            home = home or giving.read(store, account)
             if home is None:
                 return Outcome.GONE
             # First what is near: whoever goes on with a chunk does not read back to every bonus that is taken back already.
             key = reversal_key(campaign.id, account)
-            fate = giving.fate(store, home, key, giving.ENDED, seq=seen, since=campaign.reverts_at)
+            fate = giving.fate(store, home, key, giving.ENDED, seq=seen - 1)
             if isinstance(fate, ledger.Outcome):
                 self.points += fate.entry.points
                 return Outcome.APPLIED
-            given = giving.fate(store, home, bonus_key(campaign.id, account), giving.BARRED, seq=seen)
+            given = giving.fate(store, home, bonus_key(campaign.id, account), giving.BARRED, seq=bonus_behind)
             if given is None or isinstance(given, Outcome):
                 return Outcome.NO_BONUS
             if fate is not None:
@@ -266,6 +295,7 @@ class ChunkWork:
             try:
                 ledger.write(store, booking, program)
             except Contended:
+                home = None
                 store.pause(attempt)
                 continue
             self.points += giving.booked(booking).entry.points
@@ -285,7 +315,7 @@ class ChunkWork:
                     raise Stopped
             yield account
 
-    def _act(self, accounts: Iterable[str], act: Callable[[str], Outcome]) -> dict[str, Outcome]:
+    def _act(self, accounts: Iterable[str], act: Callable[[str], T]) -> dict[str, T | Outcome]:
         """What becomes of each account."""
         return {account: self._guarded(account, act) for account in self._each(accounts)}
 

@@ -164,6 +164,7 @@ class Campaign:
 
     `previews` is how many previews were begun, and `preview_points` and `preview_members` what the last finished one found.
     `launches_at` is when a scheduled one launches, `launched_at` when it did (program's time): none of its entries is older.
+    `given_up` is how many members the completed bonus was given up for, because something was wrong with their account.
     `given` is the budget that holds for it: its own, and, where nobody has approved it, what may be given without. `stopped_at`
     is when it was cancelled, `settled_at` when what it had given by then was written down, and `reverts_at` when taking back
     begins. `watched` says how far each run was that is at work.
@@ -186,6 +187,7 @@ class Campaign:
     reverts_at: datetime | None = None
     reverted_at: datetime | None = None
     given: Budget = Budget()
+    given_up: int = 0
     settled_at: datetime | None = None
     steps: tuple[Step, ...] = field(default=())
     watched: tuple[Watched, ...] = ()
@@ -285,6 +287,11 @@ def _checked_message(message: Message | None, field: tuple[str, ...]) -> Message
             known = ", ".join(f"${each}" for each in texts.USUAL)
             raise InvalidText(f"{name} names ${min(unknown)}; it can name {known}.", field=(*field, name))
     return Message(title, text)
+
+
+def is_over(validity: Validity, at: datetime, program: Program) -> bool:
+    """Whether the last day of points was over at a time: nobody could spend them."""
+    return validity.until is not None and days.day_of(at, program.zone) > validity.until
 
 
 def last_day(validity: Validity, today: int) -> int | None:

@@ -40,31 +40,21 @@ ENDED = {Status.CLOSED: Outcome.CLOSED, Status.MERGED: Outcome.MERGED}
 
 
 def fate(
-    store: Store,
-    home: Home,
-    key: Key,
-    barring: Mapping[Status, Outcome],
-    *,
-    seq: int = 0,
-    since: datetime | None = None,
+    store: Store, home: Home, key: Key, barring: Mapping[Status, Outcome], *, seq: int = 0
 ) -> ledger.Outcome | Outcome | None:
     """What has become of an account under a system key: where its entry stands, or what barred it; None while neither has.
 
-    Looks at all records behind `seq`, and where `since` is given, no further back than to what stood then: a bar that was over
-    before is none. Of an entry and a bar the first in the log counts, for ever: whoever was blocked when one worker came by gets
-    nothing from another who comes later, or the two would tell two stories. Raises `BrokenLog`; refuses `OutcomeUnknown`.
+    Looks at all records behind `seq`. Of an entry and a bar the first in the log counts, for ever: whoever was blocked when one
+    worker came by gets nothing from another who comes later, or the two would tell two stories. Raises `BrokenLog`; refuses
+    `OutcomeUnknown`.
     """
     found: ledger.Outcome | Outcome | None = None
     for record in _newest_first(store, home, seq):
         index = next((index for index, entry in enumerate(record.entries) if entry.key == key), None)
         if index is not None:
             found = ledger.Outcome(record, index, replayed=True)
-        elif record.state.status in barring and (
-            since is None or record.state.at >= since or record is home.records[0]
-        ):
+        elif record.state.status in barring:
             found = barring[record.state.status]
-        if since is not None and record.state.at < since - limits.SYSTEM_KEY_MARGIN:
-            break
     return found
 
 

@@ -23,6 +23,7 @@ from domain.campaigns.definition import (
     Status,
     Step,
     checked,
+    is_over,
 )
 from domain.campaigns.store import Campaigns, KeyTaken, KeyUse, Run, RunKind, TooManyAtWork
 from domain.entries import caller_key
@@ -284,8 +285,7 @@ def cancel(campaigns: Campaigns, *, actor: Actor, idempotency_key: str, campaign
 
     def change(campaign: Campaign) -> Campaign:
         _require(campaign, Status.DRAFT, Status.SCHEDULED, Status.RUNNING, Status.PAUSED, what="cancelled")
-        # A preview that is at work ends with it, unfinished; and the bonus is to be handed out once more, to be settled.
-        return replace(campaign, status=Status.CANCELLED, stopped_at=now, ended_at=now, watched=())
+        return stages.cancelled(campaign, now=now)
 
     return _changed(campaigns, Action.CANCEL, change, actor, idempotency_key, campaign_id, now)
 
@@ -293,7 +293,8 @@ def cancel(campaigns: Campaigns, *, actor: Actor, idempotency_key: str, campaign
 def revert(campaigns: Campaigns, *, actor: Actor, idempotency_key: str, campaign_id: str, now: datetime) -> Changed:
     """Takes back what a campaign has given, as far as members still have it. Refuses `REVERT_REFUSALS`, in their order.
 
-    After a cancellation it begins when it is settled who got the bonus by then.
+    After a cancellation it begins when it is settled who got the bonus by then; and where the bonus was given up for some, when
+    nobody can be giving it to them any more.
     """
 
     def change(campaign: Campaign) -> Campaign:
@@ -301,8 +302,9 @@ def revert(campaigns: Campaigns, *, actor: Actor, idempotency_key: str, campaign
         if campaign.launched_at is None:
             raise CampaignState("It was never launched: there is nothing to revert.", field=("input", "id"))
         begun = replace(campaign, status=Status.REVERTING, reverts_at=now)
-        # After a cancellation somebody hands it out when it is settled.
-        return begun if campaign.is_unsettled else begun.watching(_REVERSAL, 0, now)
+        # Where it has to wait, somebody hands it out when its time has come.
+        is_live = stages.is_live(begun, Run(campaign.id, RunKind.REVERSAL), now=now)
+        return begun.watching(_REVERSAL, 0, now) if is_live else begun
 
     return _changed(campaigns, Action.REVERT, change, actor, idempotency_key, campaign_id, now)
 
@@ -339,8 +341,7 @@ def _require(campaign: Campaign, *stands: Status, what: str) -> None:
 
 
 def _require_in_time(campaign: Campaign, program: Program, at: datetime, *, field: str) -> None:
-    until = campaign.draft.validity.until
-    if until is not None and days.day_of(at, program.zone) > until:
+    if is_over(campaign.draft.validity, at, program):
         raise InvalidTime("Its points would have expired by then.", field=("input", field))
 
 
@@ -372,7 +373,7 @@ def _changed(
                 raise before.refusal.again()
             # As it is now: what was read before its key may be from before the step.
             campaign = _known(campaigns, campaign_id)
-            return Changed(campaign, replayed=True, run=_handed(campaign, action))
+            return Changed(campaign, replayed=True, run=_handed(campaign, action, now=now))
         try:
             after = change(campaign)
         except Refusal as refusal:
@@ -383,11 +384,8 @@ def _changed(
                 except Contended:
                     continue
             raise
-        steps = (*campaign.steps, Step(action, actor.id, now))
-        # The first one made it, and is never let go.
-        after = replace(after, steps=(steps[0], *steps[1:][-limits.CAMPAIGN_STEPS_MAX :]))
         try:
-            after = campaigns.save(after, use=use)
+            after = campaigns.save(stages.with_step(after, action, actor.id, now=now), use=use)
         except Contended:
             continue
         except TooManyAtWork:
@@ -395,22 +393,20 @@ def _changed(
                 f"{limits.CAMPAIGNS_AT_WORK_MAX} campaigns are at work; try again when one is done.",
                 field=("input", "id"),
             ) from None
-        return Changed(after, replayed=False, run=_handed(after, action))
+        return Changed(after, replayed=False, run=_handed(after, action, now=now))
     raise OutcomeUnknown("Others are at this campaign; whether this happened is unknown. Retry with the same key.")
 
 
-def _handed(campaign: Campaign, action: Action) -> Run | None:
-    """The run that follows from a step, as far as it is still to be made."""
+def _handed(campaign: Campaign, action: Action, *, now: datetime) -> Run | None:
+    """The run that follows from a step, as far as it is still to be made, and can begin."""
     kinds = {
         Action.PREVIEW: RunKind.PREVIEW,
         Action.LAUNCH: RunKind.BONUS,
         Action.RESUME: RunKind.BONUS,
         Action.REVERT: RunKind.REVERSAL,
     }
-    if campaign.is_unsettled:
-        # What workers have given is found out first.
-        return None
-    return next((run for run in stages.runs(campaign) if run.kind is kinds.get(action)), None)
+    found = (run for run in stages.runs(campaign) if stages.is_live(campaign, run, now=now))
+    return next((run for run in found if run.kind is kinds.get(action)), None)
 
 
 def _known(campaigns: Campaigns, campaign_id: str) -> Campaign:

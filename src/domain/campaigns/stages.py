@@ -1,11 +1,17 @@
 """What time and workers make of a campaign, and which of its runs are to be worked on where it stands."""
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from domain import limits
-from domain.campaigns.definition import Campaign, Status
-from domain.campaigns.store import Campaigns, Run, RunKind
+from domain.campaigns.definition import Action, Campaign, Status, Step, is_over
+from domain.campaigns.store import Campaigns, Outcome, Run, RunKind
+from domain.programs import Program
+
+# Who made a step that nobody made: it was time.
+CLOCK = "clock"
 
 
 def started(campaign: Campaign, *, now: datetime) -> Campaign:
@@ -13,19 +19,39 @@ def started(campaign: Campaign, *, now: datetime) -> Campaign:
     return replace(campaign, status=Status.RUNNING, launched_at=now)
 
 
-def begin_due(campaigns: Campaigns, campaign: Campaign, *, now: datetime) -> Campaign:
-    """Launches a scheduled campaign whose time has come; any other stays as it is. Raises `Contended`."""
-    is_due = campaign.status is Status.SCHEDULED and campaign.launches_at is not None and campaign.launches_at <= now
-    return campaigns.save(started(campaign, now=now)) if is_due else campaign
+def cancelled(campaign: Campaign, *, now: datetime) -> Campaign:
+    """The campaign that gives nothing any more. A preview that is at work ends with it, unfinished; and the bonus is to be handed
+    out once more, to be settled."""
+    return replace(campaign, status=Status.CANCELLED, stopped_at=now, ended_at=now, watched=())
 
 
-def completed(campaign: Campaign, run: Run, *, points: int, members: int, now: datetime) -> Campaign | None:
+def with_step(campaign: Campaign, action: Action, by: str, *, now: datetime) -> Campaign:
+    """The campaign with one more step; the first one made it, and is never let go."""
+    steps = (*campaign.steps, Step(action, by, now))
+    return replace(campaign, steps=(steps[0], *steps[1:][-limits.CAMPAIGN_STEPS_MAX :]))
+
+
+def begin_due(campaigns: Campaigns, program: Program, campaign: Campaign, *, now: datetime) -> Campaign:
+    """Launches a scheduled campaign whose time has come, or cancels it where it has come too late for its points; any other stays
+    as it is. Raises `Contended`."""
+    if campaign.status is not Status.SCHEDULED or campaign.launches_at is None or now < campaign.launches_at:
+        return campaign
+    if is_over(campaign.draft.validity, now, program):
+        return campaigns.save(with_step(cancelled(campaign, now=now), Action.CANCEL, CLOCK, now=now))
+    return campaigns.save(started(campaign, now=now))
+
+
+def completed(
+    campaign: Campaign, run: Run, *, points: int, outcomes: Mapping[Outcome, int], now: datetime
+) -> Campaign | None:
     """The campaign after the last member of a run had their turn; None where that changes nothing any more."""
+    counts = Counter(outcomes)
     match run.kind:
         case RunKind.PREVIEW if run.number == campaign.previews and campaign.previewed < run.number:
+            members = counts[Outcome.APPLIED]
             return replace(campaign, previewed=run.number, preview_points=points, preview_members=members)
         case RunKind.BONUS if campaign.status is Status.RUNNING:
-            return replace(campaign, status=Status.COMPLETED, ended_at=now)
+            return replace(campaign, status=Status.COMPLETED, ended_at=now, given_up=counts[Outcome.FAILED])
         case RunKind.BONUS if campaign.is_unsettled:
             return replace(campaign, settled_at=now)
         case RunKind.REVERSAL if campaign.status is Status.REVERTING:
@@ -41,13 +67,20 @@ def is_live(campaign: Campaign, run: Run, *, now: datetime) -> bool:
         case RunKind.BONUS:
             return campaign.status is Status.RUNNING or is_settling(campaign, now=now)
         case RunKind.REVERSAL:
-            return campaign.status is Status.REVERTING and not campaign.is_unsettled
+            is_known = not campaign.is_unsettled and not is_uncertain(campaign, now=now)
+            return campaign.status is Status.REVERTING and is_known
 
 
 def is_settling(campaign: Campaign, *, now: datetime) -> bool:
     """Whether it is being written down what a cancelled campaign gave: the last of its workers has ended."""
     stopped = campaign.stopped_at
     return campaign.is_unsettled and stopped is not None and stopped + limits.CAMPAIGN_WORKER_MAX <= now
+
+
+def is_uncertain(campaign: Campaign, *, now: datetime) -> bool:
+    """Whether somebody for whom the bonus was given up may get it yet: from another worker, who was at it at the same time."""
+    ended = campaign.ended_at
+    return campaign.given_up > 0 and ended is not None and now < ended + limits.CAMPAIGN_WORKER_MAX
 
 
 def runs(campaign: Campaign) -> tuple[Run, ...]:

@@ -76,9 +76,9 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What each member of a chunk is to get, written down before the first of them gets it: the place of a segment, or why
-    nothing. `seen` is the newest record of each that was read for it, 0 for who gets nothing: what comes of a choice stands
-    behind it in the account's log."""
+    """What each member of a chunk is to get, or to have taken back, written down before the first of them has: the place of a
+    segment, or why nothing. `seen` is the newest record of each that was read for it, 0 for who gets nothing: what comes of a
+    choice stands behind it in the account's log."""
 
     number: int
     choices: tuple[int | Outcome, ...]

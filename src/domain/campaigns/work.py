@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from domain import limits
-from domain.campaigns import stages
+from domain.campaigns import results, stages
 from domain.campaigns.chunks import ChunkWork, Stopped, Tools, source_of
 from domain.campaigns.definition import Campaign
-from domain.campaigns.store import Chunk, Outcome, Run, RunKind
+from domain.campaigns.store import Chunk, Run, RunKind
 from domain.campaigns.turns import NotATurn, Turn, opening
 from domain.refusals import OutcomeUnknown
 from domain.store import Contended
@@ -66,7 +66,7 @@ def _looked_after(tools: Tools, campaign_id: str, is_idle: Callable[[], bool]) -
     found = tools.campaigns.find(campaign_id)
     assert found is not None, "campaigns are never taken away"
     try:
-        campaign = stages.begin_due(tools.campaigns, found, now=tools.now())
+        campaign = stages.begin_due(tools.campaigns, tools.program, found, now=tools.now())
     except Contended:
         # Somebody else is at it, or was here first.
         return []
@@ -101,15 +101,14 @@ def _silent(tools: Tools, run: Run, is_idle: Callable[[], bool]) -> list[Turn]:
 
 def complete(tools: Tools, run: Run) -> bool:
     """Ends a run when every member had their turn: whether they had."""
-    progress = tools.campaigns.progress(run)
-    if len(progress) < tools.campaigns.shards or not all(each.is_done for each in progress):
+    found = tools.campaigns.progress(run)
+    if len(found) < tools.campaigns.shards or not all(each.is_done for each in found):
         return False
-    points = sum(each.points for each in progress)
-    members = sum(each.counts.get(Outcome.APPLIED, 0) for each in progress)
+    reached = results.summed(found, shards=tools.campaigns.shards)
     for _ in range(limits.CAMPAIGN_ATTEMPTS_MAX):
         campaign = tools.campaigns.find(run.campaign)
         assert campaign is not None, "campaigns are never taken away"
-        after = stages.completed(campaign, run, points=points, members=members, now=tools.now())
+        after = stages.completed(campaign, run, points=reached.points, outcomes=reached.outcomes, now=tools.now())
         if after is None:
             return True
         try:

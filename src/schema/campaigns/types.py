@@ -129,7 +129,7 @@ class CampaignStep:
     """A step, the newest last."""
 
     action: CampaignAction
-    by: str = strawberry.field(description="The caller, as entries name callers.")
+    by: str = strawberry.field(description="The caller, as entries name callers; `clock` where it was time.")
     at: DateTime
 
 

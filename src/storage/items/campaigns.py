@@ -64,7 +64,6 @@ class ShardRow(Row):
     counts = MarksAttribute(attr_name="c", null=True)
     points = NumberAttribute(attr_name="p")
     version = NumberAttribute(attr_name="v")
-    ttl = NumberAttribute(attr_name="ttl", null=True)
 
 
 class BudgetRow(Row):
@@ -83,8 +82,8 @@ class ChunkRow(Row):
 
 
 class DecisionRow(Row):
-    """CMP: what each member of a chunk is to get, a letter each: a small one is a segment, a capital one says why nothing. Of
-    those who get something, the newest record that was read: `7 12 3`."""
+    """CMP: what each member of a chunk is to get, or have taken back, a letter each: a small one is a segment, a capital one says
+    why nothing. Of the small ones, the newest record that was read: `7 12 3`."""
 
     choices = UnicodeAttribute(attr_name="c")
     seen = UnicodeAttribute(attr_name="s", null=True)
@@ -148,7 +147,7 @@ def campaign_from(item: Item) -> Campaign:
     )
 
 
-_FACTS = ("created_by", "approved_by", "previews", "previewed", "preview_points", "preview_members")
+_FACTS = ("created_by", "approved_by", "previews", "previewed", "preview_points", "preview_members", "given_up")
 _TIMES = (
     "created_at",
     "launches_at",
@@ -215,13 +214,13 @@ def _audience_of(values: Mapping[str, Any]) -> Audience:
 # --- runs -------------------------------------------------------------------------------------------------------------
 
 
-def shard_item(run: Run, shard: Shard, *, ttl: int | None) -> Item:
+def shard_item(run: Run, shard: Shard) -> Item:
     """How far a shard of a run is, as its item."""
     row = ShardRow(keys.run(run.campaign, str(run)), keys.run_shard(shard.number))
     row.is_planned = 1 if shard.is_planned else None
     row.chunks, row.members, row.done, row.points = shard.chunks, shard.members, shard.done, shard.points
     row.counts = {outcome.value: count for outcome, count in shard.counts.items() if count} or None
-    row.version, row.ttl = shard.version, ttl
+    row.version = shard.version
     return row.serialize()
 
 

@@ -270,7 +270,8 @@ def audit_reversal(items: Sequence[Item], meant: Meant) -> Counter[str]:
     ledger = ledger_of(items)
     run, source = run_found(items, meant.id, REVERSAL), run_found(items, meant.id, BONUS)
     require(status_of(items, meant.id) == "REVERTED", f"{meant.id} is not reverted")
-    require(not run.accounts and not run.choices, "a reversal has chunks or decisions of its own")
+    require(not run.accounts, "a reversal has chunks of its own")
+    ends = _check_ends(run, source)
     fates = _check_progress(run, source, meant.shards)
     bonuses, reversals = (_entries(ledger, meant.id, kind) for kind in ("CAMPAIGN_BONUS", "CAMPAIGN_REVERSAL"))
     taken = sum(entry.points for entries in reversals.values() for _, entry in entries)
@@ -284,11 +285,12 @@ def audit_reversal(items: Sequence[Item], meant: Meant) -> Counter[str]:
         ((had, bonus),) = given
         if outcome != "A":
             require(outcome in ("C", "M"), f"{account} had a bonus and is told as {outcome}", account)
-            require(outcome in _bars(ledger, account, had + 1), f"{account} was never {outcome}", account)
+            first = next((bar for bar in _ends(ledger, account, ends[account]) if bar), "")
+            require(outcome == first, f"{account} is told as {outcome}, and was {first or 'neither'} first", account)
             continue
         ((seq, entry),) = entries
-        require(seq > had, f"{account} has it taken back at {seq}, and got it at {had}", account)
-        require(_bar(ledger, account, seq - 1) in ("", "K"), f"{account} had ended", account)
+        require(seq > max(had, ends[account]), f"{account} has it taken back at {seq}, and got it at {had}", account)
+        require(not any(_ends(ledger, account, ends[account], before=seq)), f"{account} had ended", account)
         require(-bonus.points <= entry.points <= 0, f"{account} lost {entry.points} of {bonus.points}", account)
         require(entry.told == entry.points, f"what {account} lost is told otherwise", account)
         # Only what is not there any more is written off, and nobody owes anything for it. What had expired by then is not taken
@@ -299,6 +301,28 @@ def audit_reversal(items: Sequence[Item], meant: Meant) -> Counter[str]:
         require(all(pot == "live" for pot, _, _ in entry.moves), f"{account} owes a bonus", account)
     require(not reversals, f"{sorted(reversals)} were in no chunk, and lost something", *reversals)
     return fates
+
+
+def _check_ends(run: RunFound, source: RunFound) -> dict[str, int]:
+    """Where each log ended that a reversal looked at: those of all who were to get the bonus, chunk by chunk, as long as there
+    is somebody in it; nothing is decided but that."""
+    found: dict[str, int] = {}
+    meant = {place: choices for place, choices in source.choices.items() if any(map(str.islower, choices))}
+    require(run.choices.keys() == meant.keys(), f"chunks without a look, or one too many: {run.choices.keys()}")
+    for place, choices in run.choices.items():
+        right = "".join(letter if letter.islower() else "N" for letter in meant[place])
+        require(choices == right, f"chunk {place} is decided on as {choices}, and it is {right}")
+        looked_at = [account for account, letter in zip(source.accounts[place], choices, strict=True) if letter != "N"]
+        found |= zip(looked_at, run.seen[place], strict=True)
+    return found
+
+
+def _ends(ledger: Contents, account: str, first: int, *, before: int | None = None) -> Iterator[str]:
+    """What has ended an account, as it stood at each record from `first` on: closed, merged, or nothing."""
+    for record in ledger.logs[account]:
+        if first <= record.seq and (before is None or record.seq < before):
+            bar = _bar(ledger, account, record.seq)
+            yield bar if bar in ("C", "M") else ""
 
 
 # --- logs -------------------------------------------------------------------------------------------------------------
