@@ -29,6 +29,10 @@ class Backlog:
         # All that is open, added up over time, and the time that what was settled had been open: Little's law compares them.
         self.area = self.sojourn = 0.0
         self.came_again = 0
+        # The most that waited at once, visible or not, and that were in flight, and the longest that a received one had waited:
+        # at any time, not only when somebody looks.
+        self.backlog_max = self.in_flight_max = 0
+        self.oldest_max_s = 0.0
         self._env = env
         self._batch = batch
         self._visibility_s = visibility_s
@@ -65,6 +69,7 @@ class Backlog:
             self.arrived += count
             self.waiting += count
             self._wake(-(-count // self._batch))
+        self.backlog_max = max(self.backlog_max, self.waiting + self.hidden)
 
     def news(self) -> simpy.Event:
         """Happens when there is something to receive."""
@@ -90,6 +95,8 @@ class Backlog:
                 self._fresh.popleft()
         self.waiting -= len(batch)
         self.in_flight += len(batch)
+        self.in_flight_max = max(self.in_flight_max, self.in_flight)
+        self.oldest_max_s = max([self.oldest_max_s, *(self._env.now - sent_at for sent_at, _ in batch)])
         return batch
 
     def settle(
@@ -109,6 +116,7 @@ class Backlog:
             visible_at = max(received_at + self._visibility_s, self._env.now)
             heapq.heappush(self._hidden, (visible_at, sent_at, received))
             self._env.process(self._reappear(visible_at))
+        self.backlog_max = max(self.backlog_max, self.waiting + self.hidden)
         self.check()
 
     def check(self) -> None:
@@ -157,6 +165,7 @@ class Crew:
     step_s: float = 0.2
     started: int = 0
     busy: int = 0
+    busy_max: int = 0
     waits: list[float] = field(default_factory=list)
     keeps_waits: bool = False
 
@@ -186,6 +195,7 @@ class Crew:
                 self.waits += [env.now - sent_at for sent_at, _ in batch]
             received_at = env.now
             self.busy += 1
+            self.busy_max = max(self.busy_max, self.busy)
             applied: list[Message] = []
             refused: list[Message] = []
             failed: list[Message] = []

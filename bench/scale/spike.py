@@ -96,8 +96,6 @@ def run(spike: Spike) -> Seen:
             arrived, applied = backlog.arrived, backlog.applied + backlog.refused
             seen.backlog.append(backlog.waiting + backlog.hidden)
             seen.oldest_s.append(backlog.oldest_s)
-            seen.busy_max = max(seen.busy_max, crew.busy)
-            seen.in_flight_max = max(seen.in_flight_max, backlog.in_flight)
             over_for = env.now - spike.peak_at - spike.peak_s
             # A few seconds of arrivals are always on their way: more is a backlog.
             if over_for >= 0 and seen.drained_after_s is None and backlog.waiting < 3 * spike.rate:
@@ -114,8 +112,8 @@ def run(spike: Spike) -> Seen:
     assert watching.is_alive
     backlog.check()
     seen.throttles, seen.came_again_total = table.throttles, backlog.came_again
-    seen.backlog_max = int(max(seen.backlog))
-    seen.oldest_max_s = max(seen.oldest_s)
+    seen.busy_max, seen.in_flight_max = crew.busy_max, backlog.in_flight_max
+    seen.backlog_max, seen.oldest_max_s = backlog.backlog_max, backlog.oldest_max_s
     last_late = max((place for place, age in enumerate(seen.oldest_s) if age > 30), default=0)
     seen.all_done_after_s = max(0.0, (last_late + 2) * seen.every - spike.peak_at - spike.peak_s)
     seen.arrived_total, seen.applied_total = backlog.arrived, backlog.applied

@@ -395,7 +395,7 @@ class Trail:
 
     def _newer(self) -> Iterator[Record]:
         limit = 2
-        for _ in range(limits.RESUME_PAGES_MAX):
+        while True:
             page = self.store.records_after(self._account, self._seq, limit=limit)
             for record in page:
                 if record.seq != self._seq + 1:
@@ -409,7 +409,8 @@ class Trail:
                 if len(page) < limit:
                     return
             limit = limits.RESUME_PAGE
-        raise unknown()
+            # However much was booked since: what is looked for is found, or there is no time.
+            self.store.require_time()
 
     def _turned(self, record: Record) -> bool:
         """Whether the search goes on in another account after this record."""

@@ -165,7 +165,7 @@ FAILURES_MOVED_A_SECOND_MAX = 500
 # Purchases of one submission: as long as a list in an input may be at all (schema/limits.py).
 SUBMISSION_PURCHASES_MAX = 500
 # What a submission keeps of its purchases is one item, and an item holds at most 400 KB (AWS limit): their numbers, and why some
-# were refused. No request of the default size (template.yaml, BodyBytesMax) comes near.
+# were refused. Five hundred numbers are some 20 KB.
 SUBMISSION_BYTES_MAX = 300_000
 # Bytes of a purchase's fingerprint that a submission keeps: enough to tell two inputs under one key apart.
 SUBMISSION_FINGERPRINT_BYTES = 8
@@ -242,7 +242,7 @@ CAMPAIGN_WORKER_MAX = timedelta(minutes=3)
 LIST_LINES_MAX = 1_000_000
 # What a file may have: more than a hundred bytes a line. It is read whole once, to be cut.
 LIST_BYTES_MAX = 128 * 1024**2
-# The longest line; beyond this somebody has uploaded something else.
+# The longest line, without its end; beyond this somebody has uploaded something else.
 LIST_LINE_BYTES_MAX = 64 * 1024
 # Lines of one part: some twenty seconds of look-ups, which are made again when a worker dies, and 36 KB of accounts.
 LIST_PART_LINES = 2_000

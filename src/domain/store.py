@@ -174,6 +174,9 @@ class Store(Protocol):
     def fits(self, record: Record) -> bool:
         """Whether the record is small enough to be written for what the smallest one costs. Asks nobody."""
 
+    def require_time(self) -> None:
+        """Refuses `OutcomeUnknown` when the request has no time left for another read."""
+
     def pause(self, attempt: int) -> None:
         """Waits a random moment that grows with `attempt`, so that contending writers spread out.
 

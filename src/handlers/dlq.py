@@ -131,14 +131,15 @@ def redrive(
         if failures.lane.source is None:
             _stop(_publish_again(failures))
         depth = failures.depth()
-        newer = 0
+        newer = hidden = 0
         with _bar(f"moving {name}", len(message) if message else depth.total) as progress:
             if message:
                 moved = _moved_named(failures, message, progress)
             else:
                 moved, newer = _moved(failures, rate, progress)
+                hidden = _hidden(failures, depth)
     typer.echo(f"{_many(moved)} moved back to the queue of {name}.")
-    _leave(newer, name)
+    _leave(newer, hidden, name)
 
 
 @app.command()
@@ -157,7 +158,7 @@ def drop(
     if bool(message) == everything:
         raise typer.BadParameter("Give one of --message and --all.")
     started = datetime.now(UTC)
-    dropped = newer = 0
+    dropped = newer = hidden = 0
     with _reaching():
         failures = _named(name, stack, home)
         if message:
@@ -176,8 +177,9 @@ def drop(
                     progress.update(dropped)
 
                 newer = failures.sweep(deal, before=started)
+                hidden = _hidden(failures, depth)
     typer.echo(f"{_many(dropped)} of {name} dropped.", err=True)
-    _leave(newer, name)
+    _leave(newer, hidden, name)
 
 
 # --- which queues -----------------------------------------------------------------------------------------------------
@@ -253,12 +255,24 @@ def _moved(failures: Failures, rate: int | None, progress: "_Progress") -> tuple
     return moved, newer
 
 
-def _leave(newer: int, name: str) -> None:
-    """Ends the command when it has left messages that came while it ran."""
+def _hidden(failures: Failures, before: Depth) -> int:
+    """About how many messages somebody else has in hand, and had when this began: nobody can move or drop them meanwhile."""
+    # The counts lag behind what was done just now; those in hand before are no work of this command.
+    return min(before.in_flight, failures.depth().in_flight)
+
+
+def _leave(newer: int, hidden: int, name: str) -> None:
+    """Ends the command when it has left messages: that came while it ran, or that others have in hand."""
     if newer:
         typer.echo(
             f"{_many(newer)} of {name} came after this began, by the clock here, and stayed. Run it again.", err=True
         )
+    if hidden:
+        typer.echo(
+            f"About {_many(hidden)} of {name} could not be seen: somebody is looking at them. Run it again in a minute.",
+            err=True,
+        )
+    if newer or hidden:
         raise typer.Exit(EXIT_WRONG)
 
 

@@ -117,20 +117,20 @@ class Ingester:
             each = read.get(record.message_id)
             if each is None or int(record.attributes.approximate_receive_count) < limits.DELIVERIES_MAX:
                 continue
-            if time.monotonic() >= until or not self._noted(each.submission, each.index, cut_off, wall):
+            if time.monotonic() >= until or not self._noted(each.submission, each.sent_at, each.index, cut_off, wall):
                 # A store that does not answer is not asked fifty times before anything is booked.
                 return
 
     def _give_up(self, purchase: Queued | None, error: Exception, wall: datetime) -> None:
         """Notes with the submission that the message of a purchase is given up, where it can be told whose it is."""
         if purchase is not None:
-            self._noted(purchase.submission, purchase.index, _told(error), wall)
+            self._noted(purchase.submission, purchase.sent_at, purchase.index, _told(error), wall)
         elif isinstance(error, NotAPurchase) and error.submission:
-            self._noted(error.submission, error.index, _told(error), wall)
+            self._noted(error.submission, None, error.index, _told(error), wall)
 
-    def _noted(self, submission: str, index: int, failure: str, wall: datetime) -> bool:
+    def _noted(self, submission: str, sent_at: datetime | None, index: int, failure: str, wall: datetime) -> bool:
         try:
-            submissions.give_up(self.submissions, submission, index, failure, wall=wall)
+            submissions.give_up(self.submissions, submission, sent_at, index, failure, wall=wall)
         except Exception:  # the queue of failures has it all the same
             self.logger.exception("a failure could not be noted", extra={"submission": submission, "index": index})
             return False

@@ -108,31 +108,33 @@ class Runtime:
             return None
         return Sandbox(self.clock, wall, self._start_job)
 
+    # The API's cold start does without what only these need.
+
     def _hand_out(self, run: "Run") -> None:
         from domain.campaigns import turns  # noqa: PLC0415
-        from handlers import outbox, queue  # noqa: PLC0415
 
         opening = turns.opening(run, self.settings.shards)
-        outbox.send(queue.Queue(self.settings.campaign_queue), [turn.text() for turn in opening])
+        self._send(self.settings.campaign_queue, [turn.text() for turn in opening])
 
     def _import(self, list_id: str) -> None:
         from domain.lists import Turn  # noqa: PLC0415
-        from handlers import queue  # noqa: PLC0415
 
-        queue.Queue(self.settings.campaign_queue).send([Turn(list_id).text()])
+        self._send(self.settings.campaign_queue, [Turn(list_id).text()])
 
     def _submit(self, messages: Sequence[str]) -> None:
-        # The API's cold start does without what only this needs.
-        from handlers import outbox, queue  # noqa: PLC0415
-
-        outbox.send(queue.Queue(self.settings.ingest_queue), messages)
+        self._send(self.settings.ingest_queue, messages)
 
     def _start_job(self, job_id: str) -> None:
-        # The API's cold start does without what only this needs.
-        from handlers import jobs, queue  # noqa: PLC0415
+        from handlers import jobs  # noqa: PLC0415
 
         assert self.settings.clock_queue
-        queue.Queue(self.settings.clock_queue).send([jobs.job_text(job_id)])
+        self._send(self.settings.clock_queue, [jobs.job_text(job_id)])
+
+    @staticmethod
+    def _send(queue_url: str, messages: Sequence[str]) -> None:
+        from handlers import outbox, queue  # noqa: PLC0415
+
+        outbox.send(queue.Queue(queue_url), messages)
 
 
 def settings() -> Settings:
@@ -147,7 +149,7 @@ def settings() -> Settings:
         manager_group=_setting("REGULARS_MANAGER_GROUP", "manager"),
         support_group=_setting("REGULARS_SUPPORT_GROUP", "support"),
         introspection=_setting("REGULARS_INTROSPECTION", "off") == "on",
-        body_bytes_max=_number("REGULARS_BODY_BYTES_MAX", "262144"),
+        body_bytes_max=_number("REGULARS_BODY_BYTES_MAX", "1048576"),
         campaign_queue=_setting("REGULARS_CAMPAIGN_QUEUE"),
         ingest_queue=_setting("REGULARS_INGEST_QUEUE"),
         lists_bucket=_setting("REGULARS_LISTS_BUCKET"),

@@ -78,7 +78,8 @@ def upload(
         wanted = {"idempotencyKey": str(uuid.uuid4()), "name": file.name if name is None else name, "by": by.name}
         made = _done(client, CREATE, wanted)
         _put(file, made["uploadUrl"])
-        asked = {"idempotencyKey": str(uuid.uuid4()), "id": made["id"]}
+        # Whoever goes on with it by hand can say the same.
+        asked = {"idempotencyKey": f"import {made['id']}", "id": made["id"]}
         try:
             found = _waited(client, asked)
         except KeyboardInterrupt:

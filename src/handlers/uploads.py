@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from domain import limits
 from domain.lists import Failure, Upload
 from domain.lists.store import Unusable
+from domain.refusals import OutcomeUnknown
 from handlers import aws
 
 # Bytes that are read at a time.
@@ -33,10 +34,13 @@ class Bucket:
         return signed
 
     def find(self, list_id: str) -> Upload | None:
-        """The file as it is now."""
+        """The file as it is now. Refuses `OutcomeUnknown`."""
         # Listed by its name, which needs no permission to read what is in it.
         place = self._place(list_id)
-        answer = self._client.list_objects_v2(Bucket=self._name, Prefix=place["Key"], MaxKeys=1)
+        try:
+            answer = self._client.list_objects_v2(Bucket=self._name, Prefix=place["Key"], MaxKeys=1)
+        except (BotoCoreError, ClientError) as error:
+            raise OutcomeUnknown("The bucket did not answer. Retry with the same key.") from error
         found = [each for each in answer.get("Contents", []) if each["Key"] == place["Key"]]
         return Upload(found[0]["ETag"], int(found[0]["Size"])) if found else None
 

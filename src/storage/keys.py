@@ -300,6 +300,12 @@ def submission(submission_id: str) -> str:
     return f"SUB#{submission_id}"
 
 
+def submission_marks(submission_id: str, sent_at: int) -> str:
+    """Partition of what is noted of a submission that was sent at an instant (epoch milliseconds): of another one under the same
+    key, after this one was forgotten, nothing is found there."""
+    return f"SUB#{submission_id}#{sent_at}"
+
+
 def submission_note(index: int, *, is_failure: bool) -> str:
     """Sort key of a refusal, or of a failure, of a purchase of a submission."""
     return f"{SUBMISSION_NOTE_PREFIX}{index:03d}{'F' if is_failure else 'R'}"

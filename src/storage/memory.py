@@ -185,6 +185,9 @@ class Memory:
     def fits(self, record: Record) -> bool:
         return items.is_one_unit(items.record_item(record))
 
+    def require_time(self) -> None:
+        pass
+
     def pause(self, attempt: int) -> None:
         time.sleep(0)
 
@@ -291,8 +294,8 @@ class MemorySubmissions:
 
     def __init__(self) -> None:
         self._kept: dict[str, Submission] = {}
-        self._sent: set[str] = set()
-        self._notes: dict[tuple[str, int, bool], SubmissionNote] = {}
+        self._sent: set[tuple[str, datetime]] = set()
+        self._notes: dict[tuple[str, datetime, int, bool], SubmissionNote] = {}
 
     def keep(self, submission: Submission) -> None:
         if self._kept.setdefault(submission.id, submission) is not submission:
@@ -302,23 +305,23 @@ class MemorySubmissions:
         return self._kept.get(submission_id)
 
     def mark_sent(self, submission: Submission) -> None:
-        self._sent.add(submission.id)
+        self._sent.add((submission.id, submission.sent_at))
 
-    def was_sent(self, submission_id: str) -> bool:
-        return submission_id in self._sent
+    def was_sent(self, submission: Submission) -> bool:
+        return (submission.id, submission.sent_at) in self._sent
 
-    def note(self, submission_id: str, note: SubmissionNote, *, at: datetime) -> None:
-        place = (submission_id, note.index, note.refusal is None)
+    def note(self, submission_id: str, sent_at: datetime, note: SubmissionNote, *, at: datetime) -> None:
+        place = (submission_id, sent_at, note.index, note.refusal is None)
         if note.refusal is None:
             self._notes[place] = note
         else:
             self._notes.setdefault(place, note)
 
-    def notes(self, submission_id: str) -> Sequence[SubmissionNote]:
+    def notes(self, submission: Submission) -> Sequence[SubmissionNote]:
         return [
             note
-            for (noted, *_), note in sorted(self._notes.items(), key=lambda each: each[0])
-            if noted == submission_id
+            for (noted, sent_at, *_), note in sorted(self._notes.items(), key=lambda each: each[0])
+            if (noted, sent_at) == (submission.id, submission.sent_at)
         ]
 
 

@@ -28,21 +28,21 @@ class SubmissionTable:
     def mark_sent(self, submission: Submission) -> None:
         self._requests.call("PutItem", {"Item": items.sent_item(submission)})
 
-    def was_sent(self, submission_id: str) -> bool:
-        return self._requests.get(keys.submission(submission_id), keys.SENT) is not None
+    def was_sent(self, submission: Submission) -> bool:
+        return self._requests.get(items.submission_marks(submission.id, submission.sent_at), keys.SENT) is not None
 
-    def note(self, submission_id: str, note: Note, *, at: datetime) -> None:
-        item = items.submission_note_item(submission_id, note, at=at)
+    def note(self, submission_id: str, sent_at: datetime, note: Note, *, at: datetime) -> None:
+        item = items.submission_note_item(submission_id, sent_at, note, at=at)
         if note.refusal is None:
             self._requests.call("PutItem", {"Item": item})
         else:
             self._requests.put_new(item)
 
-    def notes(self, submission_id: str) -> Sequence[Note]:
+    def notes(self, submission: Submission) -> Sequence[Note]:
         request = {
             "KeyConditionExpression": "PK = :p AND begins_with(SK, :n)",
             "ExpressionAttributeValues": {
-                ":p": {"S": keys.submission(submission_id)},
+                ":p": {"S": items.submission_marks(submission.id, submission.sent_at)},
                 ":n": {"S": keys.SUBMISSION_NOTE_PREFIX},
             },
         }

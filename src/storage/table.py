@@ -252,9 +252,12 @@ class Table:
     def fits(self, record: Record) -> bool:
         return items.is_one_unit(items.record_item(record))
 
-    def pause(self, attempt: int) -> None:
+    def require_time(self) -> None:
         if time.monotonic() > self._deadline:
             raise OutcomeUnknown("The account is too busy; whether this happened is unknown. Retry with the same key.")
+
+    def pause(self, attempt: int) -> None:
+        self.require_time()
         time.sleep(random.uniform(0, min(_PAUSE_MAX_S, _PAUSE_FIRST_S * _PAUSE_GROWTH ** min(attempt, 10))))  # noqa: S311 (spreading, not secrecy)
 
     # --- requests ------------------------------------------------------------------------------------------------------

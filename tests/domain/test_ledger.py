@@ -404,6 +404,38 @@ def test_an_answer_is_found_behind_any_number_of_pages(store: Memory, monkeypatc
     assert (found.record.seq, found.entry.key, found.replayed) == (8, Key("till", "6"), True)
 
 
+def test_an_answer_is_found_however_much_was_booked_since(store: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A card that everybody at the till uses: thousands of records between a claim and whoever comes again for it."""
+    monkeypatch.setattr(limits, "RESUME_PAGE", 2)
+    for number in range(2 * limits.RESUME_PAGES_MAX + 50):
+        buy(store, "ada", 100, NOW, receipt=str(number))
+    last = Key("till", str(2 * limits.RESUME_PAGES_MAX + 49))
+    claim = store.claim(last)
+    assert claim is not None
+
+    found = ledger.Trail(store, replace(claim, seq_seen=1)).find(last)
+
+    assert found is not None
+    assert found.entry.key == last
+
+
+def test_whoever_has_no_time_to_read_on_does_not_know(store: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "RESUME_PAGE", 2)
+    for number in range(7):
+        buy(store, "ada", 100, NOW, receipt=str(number))
+    claim = store.claim(Key("till", "6"))
+    assert claim is not None
+
+    def late() -> None:
+        raise OutcomeUnknown("There is no time left.")
+
+    monkeypatch.setattr(store, "require_time", late)
+
+    assert ledger.Trail(store, replace(claim, seq_seen=7)).find(claim.key) is not None, "one page is read in any case"
+    with pytest.raises(OutcomeUnknown):
+        ledger.Trail(store, replace(claim, seq_seen=1)).find(claim.key)
+
+
 class Gapped(Memory):
     """Once, a page misses a record that was appended while it was being read, and has the one behind it."""
 

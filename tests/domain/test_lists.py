@@ -294,6 +294,17 @@ def test_a_file_that_is_no_list_fails_and_says_why(file: bytes, failure: Failure
     assert desk.queue == []
 
 
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+@pytest.mark.parametrize("size", [limits.LIST_LINE_BYTES_MAX, limits.LIST_LINE_BYTES_MAX + 1])
+def test_the_longest_line_has_so_many_bytes_without_its_end(end: bytes, size: int) -> None:
+    desk = ListDesk.of("ada", shelf=lists_shelf())
+
+    made = desk.imported(b"ada\n" + b"x" * size + end)
+
+    failure = Failure.LINE_TOO_LONG if size > limits.LIST_LINE_BYTES_MAX else None
+    assert (made.status is ListStatus.FAILED, made.failure) == (failure is not None, failure)
+
+
 def lists_shelf() -> Any:
     from tests.domain.listing import Shelf
 

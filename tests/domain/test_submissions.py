@@ -363,6 +363,9 @@ def test_of_two_inputs_under_one_key_in_one_call_the_first_has_it_and_the_second
         None,
         ("IDEMPOTENCY_KEY_REUSED", ("input", "purchases", "3", "externalId")),
     ]
+    assert {item.refusal.message for item in submission.items if item.refusal} == {
+        "The key '1' is used by another purchase of this submission, the one at index 0."
+    }
     if turned:
         world.messages.reverse()
     world.work()
@@ -460,6 +463,17 @@ def test_names_that_no_item_holds_are_refused_together(world: World) -> None:
 
     assert (world.kept._kept, world.messages) == ({}, [])
     assert len(world.submit(*wished[:250]).submission.items) == 250
+
+
+def test_what_is_said_of_many_counts_once() -> None:
+    """A refusal that names all currencies of a program, five hundred times, is no reason to refuse the rest."""
+    codes = [f"{first}{second}{third}" for first in "ABCDE" for second in "ABCDEF" for third in "ABCDE"]
+    many = program(currencies=dict.fromkeys(codes, 100))
+    world = World(program=many)
+
+    submission = world.submit(*(offer(f"{n}") for n in range(limits.SUBMISSION_PURCHASES_MAX))).submission
+
+    assert world.statuses(submission) == [Status.REFUSED] * limits.SUBMISSION_PURCHASES_MAX
 
 
 def test_a_submission_of_refused_purchases_alone_is_one(world: World) -> None:
@@ -742,16 +756,45 @@ def test_the_wall_says_how_old_a_message_is_and_the_program_when_it_was_asked_fo
     assert (answer.outcome.entry.at, answer.outcome.entry.occurred_at) == (turned, NOW)
 
 
+def test_one_account_that_cannot_be_read_does_not_hide_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So much was booked since that there is no time to look for it: of that purchase, what was noted is told."""
+    submission = world.submit(offer("1"), offer("2", "bob")).submission
+    submissions.give_up(world.kept, submission.id, submission.sent_at, 0, "It failed 5 times.", wall=NOW)
+    world.work()
+    records, after = world.store.records, world.store.records_after
+    first = after("ADA", 0, limit=1)[0]
+
+    def others_first(places: Any) -> Any:
+        return {place: first if place[0] == "ADA" else record for place, record in records(places).items()}
+
+    def late(account: str, *place: Any, **more: Any) -> Any:
+        if account == "ADA":
+            raise OutcomeUnknown("There is no time left.")
+        return after(account, *place, **more)
+
+    monkeypatch.setattr(world.store, "records", others_first)
+    monkeypatch.setattr(world.store, "records_after", late)
+
+    assert [(each.status, each.failure) for each in world.standing(submission)] == [
+        (Status.FAILED, "It failed 5 times."),
+        (Status.APPLIED, None),
+    ]
+
+
 def test_what_was_given_up_says_why_until_it_is_applied_or_refused(world: World) -> None:
     submission = world.submit(offer("1"), offer("2", "zoe")).submission
     for index in (0, 1):
-        submissions.give_up(world.kept, submission.id, index, f"It failed 5 times: {index}.", wall=NOW)
+        submissions.give_up(
+            world.kept, submission.id, submission.sent_at, index, f"It failed 5 times: {index}.", wall=NOW
+        )
 
     assert [(each.status, each.failure) for each in world.standing(submission)] == [
         (Status.FAILED, "It failed 5 times: 0."),
         (Status.FAILED, "It failed 5 times: 1."),
     ]
-    submissions.give_up(world.kept, submission.id, 0, "Again.", wall=NOW)
+    submissions.give_up(world.kept, submission.id, submission.sent_at, 0, "Again.", wall=NOW)
     assert world.standing(submission)[0].failure == "Again."
 
     world.work()

@@ -35,7 +35,7 @@ APP_CLIENT = "5ahv3pk0example0members0app"
 TILL_CLIENT = "3n4b5urk1ft4fl3mg5e62d9ado"
 SCOPES = ("regulars/members", "regulars/purchases", "regulars/redemptions")
 ACCOUNT_CLAIM = "custom:account"
-BODY_BYTES_MAX = 262_144
+BODY_BYTES_MAX = 1_048_576
 
 Claims = Mapping[str, str]
 

@@ -335,6 +335,22 @@ def test_all_go_back_to_their_queue_without_what_was_said_of_them(run: Run, queu
     assert (queues.bodies("VisitFailures"), queues.bodies("ClockFailures")) == ([], ["of the clock"])
 
 
+@pytest.mark.parametrize("command", [["redrive", "visit"], ["drop", "visit", "--all", "--yes"]], ids=" ".join)
+def test_what_somebody_else_has_in_hand_stays_and_is_said(run: Run, queues: Queues, command: list[str]) -> None:
+    queues.fail("Visit", "a", "b", "c")
+    url = queues.outputs["VisitFailuresUrl"]
+    (held,) = queues.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=1, VisibilityTimeout=60)["Messages"]
+
+    done = run(*command)
+
+    assert done.exit_code == 1
+    assert "About 1 message of visit could not be seen: somebody is looking at them." in done.stderr
+    queues.sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=held["ReceiptHandle"], VisibilityTimeout=0)
+    assert queues.bodies("VisitFailures") == [held["Body"]]
+    assert run(*command).exit_code == 0
+    assert queues.bodies("VisitFailures") == []
+
+
 def test_those_that_are_named_go_back_and_the_others_stay(run: Run, queues: Queues) -> None:
     ids = {body: queues.fail("Visit", body)[0] for body in ("a", "b", "c")}
 

@@ -9,9 +9,11 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from botocore.exceptions import ClientError
 
 from domain import limits
-from handlers import aws, uploads
+from handlers import aws, queue, uploads
+from handlers.queue import NotSent
 from tests.engines import run_ministack
 from tests.handlers.api import (
     LIST_CREATE,
@@ -308,6 +310,42 @@ def test_a_list_whose_file_cannot_be_read_has_failed_after_the_last_delivery(des
     desk.put(messages[0]["Body"])
     desk.work()
     assert look(desk, made)["failure"] == "GIVEN_UP"
+
+
+def test_where_the_queue_takes_nothing_the_outcome_of_an_import_is_unknown_until_it_is_asked_for_again(
+    desk: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, made = desk.join("ada"), created(desk)
+    upload(desk, made, f"{place}-ada".encode())
+
+    def full(*_: Any, **__: Any) -> None:
+        raise NotSent("ServiceUnavailable")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(queue.Queue, "send", full)
+        assert begin(desk, made, key="k").faults == [("OUTCOME_UNKNOWN", None)]
+    assert look(desk, made)["status"] == "IMPORTING"
+
+    assert begin(desk, made, key="k").complaints == []
+    desk.work()
+    assert counts(look(desk, made))[:2] == [1, 1]
+
+
+def test_a_bucket_that_does_not_answer_leaves_the_outcome_unknown_and_the_list_as_it_was(
+    desk: Stage, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = created(desk)
+    upload(desk, made, b"ada")
+
+    def slow(**_request: Any) -> None:
+        raise ClientError({"Error": {"Code": "SlowDown", "Message": "Reduce your request rate."}}, "ListObjectsV2")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(s3, "list_objects_v2", slow)
+        assert begin(desk, made, key="s").faults == [("OUTCOME_UNKNOWN", None)]
+    assert look(desk, made)["status"] == "UPLOADING"
+    assert begin(desk, made, key="s").complaints == []
+    desk.work()
 
 
 def test_a_part_for_which_there_is_no_time_is_handed_on(desk: Stage) -> None:

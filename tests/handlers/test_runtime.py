@@ -43,7 +43,7 @@ def test_what_is_not_said_has_a_safe_default() -> None:
         manager_group="manager",
         support_group="support",
         introspection=False,
-        body_bytes_max=262_144,
+        body_bytes_max=1_048_576,
         campaign_queue="https://queues.invalid/campaigns",
         ingest_queue="https://queues.invalid/purchases",
         lists_bucket="lists-of-nobody",

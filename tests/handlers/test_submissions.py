@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -531,7 +531,7 @@ def test_what_cannot_be_noted_before_the_last_attempt_is_booked_all_the_same(
     stack.sqs.bodies.clear()
     asked: list[int] = []
 
-    def busy(_self: Any, _submission: str, note: Any, **_: Any) -> None:
+    def busy(_self: Any, _submission: str, _sent_at: datetime, note: Any, **_: Any) -> None:
         asked.append(note.index)
         raise OutcomeUnknown("The store is too busy.")
 

@@ -554,6 +554,21 @@ def test_uploaded_files_are_private_encrypted_and_forgotten_before_what_was_foun
     assert policy["Properties"]["Bucket"] == {"Ref": name}
 
 
+def test_who_reads_an_uploaded_file_is_told_when_it_is_gone(resources: Resources) -> None:
+    """S3 says "no such key" only to who may list the bucket, and a read names no prefix."""
+    found = [
+        statement["Condition"]
+        for role in of_type(resources, "AWS::IAM::Role").values()
+        for policy in role["Properties"]["Policies"]
+        for statements in [policy.get("PolicyDocument", {"Statement": []})["Statement"]]
+        if any("s3:GetObject" in each["Action"] for each in statements)
+        for statement in statements
+        if "s3:ListBucket" in statement["Action"]
+    ]
+
+    assert found == [{"StringLikeIfExists": {"s3:prefix": "lists/*"}}]
+
+
 def test_pages_that_may_call_the_api_may_send_files_and_nothing_else(resources: Resources) -> None:
     condition, rules, _ = resources["ListsBucket"]["Properties"]["CorsConfiguration"]["Fn::If"]
 

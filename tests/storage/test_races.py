@@ -1,12 +1,15 @@
 """200 at once on one account, on each store: exactly as many succeed as the balance allows, the others are refused for good, and
-nobody hears anything else. What the winners and the losers did to the log is audited."""
+nobody hears anything else. Who hears nothing, because an engine on a small machine has no answer for so many, asks again with the
+same key, as the contract says. What the winners and the losers did to the log is audited."""
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
 from domain.ledger import Outcome
+from domain.refusals import OutcomeUnknown
 from domain.store import Store
 from storage.memory import Memory
 from tests.domain import books
@@ -14,6 +17,7 @@ from tests.domain.world import ZONE, adjust, at_once, enroll, give, head_of, hol
 from tests.storage.tables import NOW, Tables, all_of_memory, all_of_table
 
 AT_ONCE = 200
+ASKED_MAX = 20
 OPERATIONS: dict[str, tuple[int, Callable[[Store, int], Outcome]]] = {
     "redemptions": (40, lambda store, number: redeem(store, "ada", "latte", NOW, key=str(number))),
     "gifts": (10, lambda store, number: give(store, "ada", "bob", 10, NOW, key=str(number))),
@@ -31,7 +35,13 @@ def test_200_at_once_succeed_as_often_as_the_balance_allows(store: Store, place:
         enroll(store, member, NOW)
     adjust(store, "ada", cost * SUCCESSES[name] + cost - 1, NOW, key="start")
 
-    answers = at_once([lambda number=number: call(store, number) for number in range(AT_ONCE)])
+    def told(number: int) -> Outcome:
+        for _ in range(ASKED_MAX):
+            with suppress(OutcomeUnknown):
+                return call(store, number)
+        raise AssertionError(f"{number} is never told")
+
+    answers = at_once([lambda number=number: told(number) for number in range(AT_ONCE)])
 
     heard = Counter(type(answer).__name__ for answer in answers)
     assert heard == {"Outcome": SUCCESSES[name], "InsufficientPoints": AT_ONCE - SUCCESSES[name]}

@@ -79,30 +79,46 @@ def test_a_submission_is_kept_once(submissions: Submissions) -> None:
 
 def test_that_it_was_sent_is_known_when_it_was_written(submissions: Submissions) -> None:
     submissions.keep(SUBMISSION)
-    assert not submissions.was_sent(SUBMISSION.id)
+    assert not submissions.was_sent(SUBMISSION)
 
     submissions.mark_sent(SUBMISSION)
     submissions.mark_sent(SUBMISSION)
 
-    assert submissions.was_sent(SUBMISSION.id)
-    assert not submissions.was_sent("f" * 32)
+    assert submissions.was_sent(SUBMISSION)
+    assert not submissions.was_sent(replace(SUBMISSION, id="f" * 32))
 
 
 def test_the_first_refusal_and_the_last_failure_of_a_purchase_stay(submissions: Submissions) -> None:
     refused = Note(499, refusal=MemberNotFound("No.", field=("input", "purchases", "499", "member")))
     failed = Note(7, failure="It failed 5 times: KeyError.")
     for note in (refused, Note(7, failure="It was cut off."), failed, Note(499, refusal=MemberNotFound("Again."))):
-        submissions.note(SUBMISSION.id, note, at=NOW)
-    submissions.note(SUBMISSION.id, Note(7, refusal=MemberNotFound("Later.")), at=NOW)
-    submissions.note("f" * 32, Note(0, failure="Another one's."), at=NOW)
+        submissions.note(SUBMISSION.id, SUBMISSION.sent_at, note, at=NOW)
+    submissions.note(SUBMISSION.id, SUBMISSION.sent_at, Note(7, refusal=MemberNotFound("Later.")), at=NOW)
+    submissions.note("f" * 32, SUBMISSION.sent_at, Note(0, failure="Another one's."), at=NOW)
 
-    found = submissions.notes(SUBMISSION.id)
+    found = submissions.notes(SUBMISSION)
 
     assert sorted(found, key=lambda note: (note.index, note.refusal is None)) == [
         Note(7, refusal=MemberNotFound("Later.")),
         failed,
         refused,
     ]
+
+
+def test_what_outlives_a_submission_is_not_taken_for_what_is_submitted_later_under_its_key(
+    submissions: Submissions,
+) -> None:
+    """A table forgets one item a day or two before another, and then the key is free."""
+    later = replace(SUBMISSION, sent_at=SUBMISSION.sent_at + timedelta(days=36))
+    submissions.mark_sent(SUBMISSION)
+    submissions.note(SUBMISSION.id, SUBMISSION.sent_at, Note(0, refusal=MemberNotFound("No.")), at=NOW)
+    submissions.note(SUBMISSION.id, SUBMISSION.sent_at, Note(1, failure="No."), at=NOW)
+
+    assert not submissions.was_sent(later)
+    assert submissions.notes(later) == []
+
+    submissions.note(later.id, later.sent_at, Note(0, refusal=MemberNotFound("Now.")), at=NOW)
+    assert submissions.notes(later) == [Note(0, refusal=MemberNotFound("Now."))]
 
 
 def test_the_largest_submission_is_one_item_and_is_forgotten_after_its_key(table: Tables) -> None:
@@ -133,10 +149,11 @@ def test_what_a_submission_writes_is_known_to_the_audit(table: Tables) -> None:
     submissions = SubmissionTable(table.connection, table.name)
     submissions.keep(SUBMISSION)
     submissions.mark_sent(SUBMISSION)
-    submissions.note(SUBMISSION.id, Note(0, failure="No."), at=NOW)
-    submissions.note(SUBMISSION.id, Note(0, refusal=MemberNotFound("No.")), at=NOW)
+    submissions.note(SUBMISSION.id, SUBMISSION.sent_at, Note(0, failure="No."), at=NOW)
+    submissions.note(SUBMISSION.id, SUBMISSION.sent_at, Note(0, refusal=MemberNotFound("No.")), at=NOW)
 
-    assert [audit.kind_of(item) for item in table.items()] == ["submission"] * 4
+    kinds = Counter(audit.kind_of(item) for item in table.items())
+    assert kinds == {"submission": 1, "submission's notes": 3}
     assert all("ttl" in item for item in table.items())
     stray = {"PK": {"S": keys.submission("x")}, "SK": {"S": "S"}}
     assert audit.kind_of(stray) is None

@@ -35,7 +35,7 @@ def lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
         # Only a line feed ends a line: a lone carriage return is part of it, and makes its value malformed.
         *whole, rest = (rest + chunk).split(b"\n")
         for line in whole:
-            yield _bounded(line + b"\n")
+            yield _bounded(line) + b"\n"
         _bounded(rest)
     if rest:
         yield rest
@@ -88,6 +88,6 @@ def _first(text: str) -> str:
 
 
 def _bounded(line: bytes) -> bytes:
-    if len(line) > limits.LIST_LINE_BYTES_MAX:
+    if len(line.removesuffix(b"\r")) > limits.LIST_LINE_BYTES_MAX:
         raise Unusable(Failure.LINE_TOO_LONG)
     return line

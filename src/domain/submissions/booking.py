@@ -40,13 +40,22 @@ def book(
     for place, (each, answer) in enumerate(zip(waiting, answers, strict=True)):
         if isinstance(answer, Refusal) and not isinstance(answer, OutcomeUnknown):
             try:
-                submissions.note(each.submission, Note(each.index, placed(answer, each.index)), at=wall)
+                noted = Note(each.index, placed(answer, each.index))
+                submissions.note(each.submission, each.sent_at, noted, at=wall)
             except OutcomeUnknown as unknown:
                 answers[place] = unknown
     return answers
 
 
-def give_up(submissions: Submissions, submission_id: str, index: int, failure: str, *, wall: datetime) -> None:
-    """Notes why the message of a purchase will not come again by itself; said again, the last word stays. Refuses
+def give_up(
+    submissions: Submissions, submission_id: str, sent_at: datetime | None, index: int, failure: str, *, wall: datetime
+) -> None:
+    """Notes why the message of a purchase will not come again by itself; said again, the last word stays. Of what was
+    altered nobody knows when it was sent (`sent_at` None): it is noted with the submission that it names. Refuses
     `OutcomeUnknown`."""
-    submissions.note(submission_id, Note(index, failure=failure), at=wall)
+    if sent_at is None:
+        known = submissions.find(submission_id)
+        if known is None:
+            return
+        sent_at = known.sent_at
+    submissions.note(submission_id, sent_at, Note(index, failure=failure), at=wall)

@@ -70,6 +70,9 @@ class SubmissionKnown(Exception):
 class Submissions(Protocol):
     """What submissions need of a store, each forgotten after `limits.SUBMISSION_RETENTION`. Every read is strong.
 
+    A key may be used again after that: what is noted of a submission is found by its `sent_at` as well, and so not taken for the
+    next one's.
+
     Any method may refuse `OutcomeUnknown`.
     """
 
@@ -82,13 +85,13 @@ class Submissions(Protocol):
     def mark_sent(self, submission: Submission) -> None:
         """Writes that the queue has every message of it."""
 
-    def was_sent(self, submission_id: str) -> bool:
+    def was_sent(self, submission: Submission) -> bool:
         """Whether that was written."""
 
-    def note(self, submission_id: str, note: Note, *, at: datetime) -> None:
+    def note(self, submission_id: str, sent_at: datetime, note: Note, *, at: datetime) -> None:
         """Notes a refusal, or a failure, at a time on the wall: the first refusal of a purchase stays, and the last failure."""
 
-    def notes(self, submission_id: str) -> Sequence[Note]:
+    def notes(self, submission: Submission) -> Sequence[Note]:
         """All that was noted about the purchases of a submission."""
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -9,7 +10,7 @@ from enum import Enum
 from domain import limits
 from domain.entries import Claim, Key
 from domain.ledger import Outcome, Trail
-from domain.refusals import Refusal
+from domain.refusals import OutcomeUnknown, Refusal
 from domain.store import Store
 from domain.submissions.kept import Item, Note, Submission, Submissions, placed
 
@@ -51,7 +52,7 @@ def standing(
     does not stand there.
     """
     chosen = list(indexes)
-    noted = {(note.index, note.refusal is None): note for note in submissions.notes(submission.id)}
+    noted = {(note.index, note.refusal is None): note for note in submissions.notes(submission)}
     asked = {index: item.key for index in chosen if (item := submission.items[index]).fingerprint}
     known = store.claims(asked.values())
     # One that is parked has no fingerprint; one of another input under the same key has another.
@@ -93,7 +94,9 @@ def _outcomes(store: Store, claims: Iterable[Claim]) -> dict[Key, Outcome]:
                 found[entry.key] = Outcome(record, index, replayed=True)
         missing = {key: claim for key, claim in keys.items() if key not in found}
         if missing:
-            found |= Trail(store, next(iter(missing.values()))).find_each(missing, to_head=False)
+            # Of what cannot be found out now, what was noted is told.
+            with suppress(OutcomeUnknown):
+                found |= Trail(store, next(iter(missing.values()))).find_each(missing, to_head=False)
     return found
 
 

@@ -1,7 +1,7 @@
 """Receiving a submission: what is wrong with a purchase by itself is said at once, and the others are queued."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -101,7 +101,7 @@ def submit(
             )
         # What was accepted then is accepted, whatever the program and the clock say now.
         submission = known
-        if submissions.was_sent(submission_id):
+        if submissions.was_sent(submission):
             return Submitted(submission, replayed=True)
         if wall - submission.sent_at > limits.QUEUED_AGE_MAX:
             # Its messages would be as old as those that were queued at first, and each refused by the worker.
@@ -158,7 +158,7 @@ def _items(
     fingerprints: dict[int, bytes] = {}
     # Of those that are refused, though their like may have been recorded.
     recordable: dict[int, Key] = {}
-    first: dict[Key, bytes] = {}
+    first: dict[Key, tuple[bytes, int]] = {}
     for index, receipt in enumerate(receipts):
         if isinstance(receipt, Refusal):
             refused[index] = receipt
@@ -167,9 +167,13 @@ def _items(
         fingerprints[index] = fingerprint[: limits.SUBMISSION_FINGERPRINT_BYTES]
         try:
             purchases.require_acceptable(program, receipt)
-            if first.setdefault(key, fingerprint) != fingerprint:
+            begun, before = first.setdefault(key, (fingerprint, index))
+            if begun != fingerprint:
                 # Which of two messages comes first is the queue's to say; which of two inputs did, is known here.
-                raise ledger.key_reused(key, field="externalId")
+                raise IdempotencyKeyReused(
+                    f"The key {key.value!r} is used by another purchase of this submission, the one at index {before}.",
+                    field=("input", "externalId"),
+                )
         except Refusal as refusal:
             refused[index], recordable[index] = refusal, key
     known = store.claims(recordable.values()) if recordable else {}
@@ -191,13 +195,8 @@ def _item(index: int, offer: Offer, fingerprint: bytes, refusal: Refusal | None)
     return Item(key.source, key.value, fingerprint, None if refusal is None else placed(refusal, index))
 
 
-def _bytes_of(items: Iterable[Item]) -> int:
-    texts = (
-        (
-            each.source or "",
-            each.external_id or "",
-            *((each.refusal.message, *each.refusal.field) if each.refusal else ()),
-        )
-        for each in items
-    )
-    return sum(len(text.encode()) for part in texts for text in part)
+def _bytes_of(items: Sequence[Item]) -> int:
+    """What the texts of a submission come to; what the program says of many of them, it is kept as if it were said once."""
+    names = [text for each in items for text in (each.source or "", each.external_id or "")]
+    said = {text for each in items if each.refusal for text in (each.refusal.message, *each.refusal.field)}
+    return sum(len(text.encode()) for text in (*names, *said))

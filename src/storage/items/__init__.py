@@ -57,6 +57,7 @@ from storage.items.submissions import (
     sent_item,
     submission_from,
     submission_item,
+    submission_marks,
     submission_note_from,
     submission_note_item,
 )
@@ -122,6 +123,7 @@ __all__ = [
     "shard_item",
     "submission_from",
     "submission_item",
+    "submission_marks",
     "submission_note_from",
     "submission_note_item",
 ]

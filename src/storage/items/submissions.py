@@ -17,6 +17,7 @@ from storage import keys
 from storage.items.attributes import InstantAttribute
 from storage.items.claims import RefusalAttribute
 from storage.items.row import Item, Row
+from storage.items.strings import millis
 
 # In place of a fingerprint: none that was made is all zeros, but once in 2**64.
 _NONE = bytes(limits.SUBMISSION_FINGERPRINT_BYTES)
@@ -114,15 +115,20 @@ def _prints(together: bytes | None) -> Iterator[bytes]:
 
 def sent_item(submission: Submission) -> Item:
     """That a submission was sent, as an item."""
-    return SentRow(keys.submission(submission.id), keys.SENT, ttl=_forget_after(submission.sent_at)).serialize()
+    partition = submission_marks(submission.id, submission.sent_at)
+    return SentRow(partition, keys.SENT, ttl=_forget_after(submission.sent_at)).serialize()
 
 
-def submission_note_item(submission_id: str, note: Note, *, at: datetime) -> Item:
+def submission_note_item(submission_id: str, sent_at: datetime, note: Note, *, at: datetime) -> Item:
     """A note about a purchase as its item; it is forgotten no earlier than the submission."""
+    partition = submission_marks(submission_id, sent_at)
     sort_key = keys.submission_note(note.index, is_failure=note.refusal is None)
-    return NoteRow(
-        keys.submission(submission_id), sort_key, refusal=note.refusal, failure=note.failure, ttl=_forget_after(at)
-    ).serialize()
+    return NoteRow(partition, sort_key, refusal=note.refusal, failure=note.failure, ttl=_forget_after(at)).serialize()
+
+
+def submission_marks(submission_id: str, sent_at: datetime) -> str:
+    """The partition of what is noted of a submission."""
+    return keys.submission_marks(submission_id, millis(sent_at))
 
 
 def submission_note_from(item: Item) -> Note:
