@@ -25,8 +25,8 @@ from domain import access, days, limits, submissions
 from domain.access import Actor, Role
 from domain.accounts import State
 from domain.campaigns import Audience, Draft, Message, definition, lifecycle, work
-from domain.campaigns.chunks import Tools
-from domain.campaigns.store import Outcome, Run, RunKind
+from domain.campaigns.store import MemberOutcome, Run, RunKind
+from domain.campaigns.tools import Tools
 from domain.campaigns.turns import Turn, opening
 from domain.entries import Entry, EntryKind, Record
 from domain.members import Lookup, Profile
@@ -253,7 +253,7 @@ def _on_a_table(on: Stage, shards: int) -> Section:
     ran("bonus with a notice", writes=2, chunk_writes=CHUNK_WRITES_MAX, member_calls=3)
     for campaign_id, kind in ((plain, RunKind.BONUS), (plain, RunKind.REVERSAL), (noticed, RunKind.BONUS)):
         progress = desk.tools.campaigns.progress(Run(campaign_id, kind))
-        applied = sum(each.counts.get(Outcome.APPLIED, 0) for each in progress)
+        applied = sum(each.counts.get(MemberOutcome.APPLIED, 0) for each in progress)
         assert applied == len(accounts), f"{applied} of {len(accounts)} had their turn"
     section.notes += [
         "a member's call is one to their own partition; a run's write says that a shard is planned, or that all is over",
@@ -470,7 +470,7 @@ def _of_size(program: Program, members: int) -> Size:
     seconds = time.process_time() - began
     gc.enable()
     progress = campaigns.progress(Run(campaign_id, RunKind.BONUS))
-    applied = sum(each.counts[Outcome.APPLIED] for each in progress)
+    applied = sum(each.counts[MemberOutcome.APPLIED] for each in progress)
     assert applied == sum(each.members for each in progress) == members, f"{applied} of {members} got it"
     newest = list(store.newest())
     assert all(record.entries[0].kind is EntryKind.CAMPAIGN_BONUS for record in newest), "everybody has a bonus"

@@ -11,8 +11,8 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from domain import limits, lists
 from domain.campaigns import turns, work
-from domain.campaigns.chunks import OutOfTime, Tools
 from domain.campaigns.store import Campaigns
+from domain.campaigns.tools import OutOfTime, Tools
 from domain.campaigns.turns import Turn
 from domain.programs import Program
 from handlers import jobs, telemetry

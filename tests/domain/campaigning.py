@@ -3,7 +3,7 @@
 desk = Desk("ada", "bob")
 campaign = desk.launched(points=50)
 desk.work()
-assert desk.results(campaign) == {"ada": Outcome.APPLIED, "bob": Outcome.APPLIED}
+assert desk.results(campaign) == {"ada": MemberOutcome.APPLIED, "bob": MemberOutcome.APPLIED}
 """
 
 from collections import Counter
@@ -18,9 +18,9 @@ import pytest
 from domain import campaigns
 from domain.access import Actor, Role, actor
 from domain.campaigns import Action, Audience, Award, Campaign, Draft, Status, definition, lifecycle, results, work
-from domain.campaigns.chunks import Tools
 from domain.campaigns.lifecycle import Changed
-from domain.campaigns.store import Outcome, Run, RunKind
+from domain.campaigns.store import MemberOutcome, Run, RunKind
+from domain.campaigns.tools import Tools
 from domain.campaigns.turns import Turn, opening
 from domain.entries import Entry, EntryKind
 from domain.programs import Program
@@ -204,7 +204,7 @@ class Desk:
     def progress(self, run: Run) -> results.Progress:
         return results.progress(self.campaigns, run)
 
-    def outcomes(self, run: Run) -> dict[str, Outcome | None]:
+    def outcomes(self, run: Run) -> dict[str, MemberOutcome | None]:
         """What became of each member."""
         source = replace(run, kind=RunKind.BONUS) if run.kind is RunKind.REVERSAL else run
         return {
@@ -212,7 +212,7 @@ class Desk:
             for account in sorted(self.store.directory())
         }
 
-    def results(self, campaign: Campaign) -> dict[str, Outcome | None]:
+    def results(self, campaign: Campaign) -> dict[str, MemberOutcome | None]:
         return self.outcomes(bonus_run(campaign))
 
     def entries(self, campaign: Campaign, kind: EntryKind = EntryKind.CAMPAIGN_BONUS) -> dict[str, list[Entry]]:
@@ -289,18 +289,18 @@ class Desk:
         assert campaign is not None
         entries = self.entries(campaign, kind)
         assert all(len(each) == 1 for each in entries.values()), "each once"
-        applied = {name for name, outcome in self.outcomes(run).items() if outcome is Outcome.APPLIED}
+        applied = {name for name, outcome in self.outcomes(run).items() if outcome is MemberOutcome.APPLIED}
         assert entries.keys() == applied, "who had it has an entry, and nobody else has"
         moved = sum(entry.points for each in entries.values() for entry in each)
         assert progress.points == moved, "the points of the progress are those of the ledger"
-        if run.kind is RunKind.BONUS and campaign.given:
-            left = self.campaigns.budget(run) or campaign.given
-            if campaign.given.points is not None:
+        if run.kind is RunKind.BONUS and campaign.budget_in_force:
+            left = self.campaigns.budget(run) or campaign.budget_in_force
+            if campaign.budget_in_force.points is not None:
                 assert left.points is not None
-                assert (left.points >= 0, campaign.given.points - left.points) == (True, moved)
-            if campaign.given.members is not None:
+                assert (left.points >= 0, campaign.budget_in_force.points - left.points) == (True, moved)
+            if campaign.budget_in_force.members is not None:
                 assert left.members is not None
-                assert (left.members >= 0, campaign.given.members - left.members) == (True, len(applied))
+                assert (left.members >= 0, campaign.budget_in_force.members - left.members) == (True, len(applied))
 
 
 def shard_of(name: str, shards: int = 2) -> int:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from domain import days
 from domain.accounts import Standing, State
 from domain.campaigns import Action, Audience, definition
-from domain.campaigns.chunks import is_held_out
-from domain.campaigns.store import Outcome, Run, RunKind
+from domain.campaigns.choosing import is_held_out
+from domain.campaigns.store import MemberOutcome, Run, RunKind
 from domain.members import Profile
 from domain.moments import Birthday
 from tests.domain.campaigning import START, Desk, bonus_run, draft, names_of, segments, tagged
@@ -51,7 +51,7 @@ def meant(desk: Desk, audience: Audience) -> set[str]:
     campaign = desk.create(draft(1, audience=audience), key=f"c{len(desk.campaigns._campaigns)}").campaign
     desk.looked_at(campaign)
     found = desk.outcomes(Run(campaign.id, RunKind.PREVIEW))
-    return {name for name, outcome in found.items() if outcome is Outcome.APPLIED}
+    return {name for name, outcome in found.items() if outcome is MemberOutcome.APPLIED}
 
 
 # --- one condition ----------------------------------------------------------------------------------------------------
@@ -269,12 +269,12 @@ def test_blocked_closed_merged_and_erased_members_get_nothing_and_it_is_told_why
     desk.work()
 
     assert desk.results(campaign) == {
-        "ada": Outcome.APPLIED,
-        "back": Outcome.APPLIED,
-        "blocked": Outcome.BLOCKED,
-        "closed": Outcome.CLOSED,
-        "erased": Outcome.GONE,
-        "merged": Outcome.MERGED,
+        "ada": MemberOutcome.APPLIED,
+        "back": MemberOutcome.APPLIED,
+        "blocked": MemberOutcome.BLOCKED,
+        "closed": MemberOutcome.CLOSED,
+        "erased": MemberOutcome.GONE,
+        "merged": MemberOutcome.MERGED,
     }
     assert desk.given(campaign) == {"ada": 100, "back": 100}
     desk.audit(bonus_run(campaign))
@@ -287,7 +287,7 @@ def test_a_name_in_the_directory_without_an_account_gets_nothing() -> None:
 
     desk.work()
 
-    assert desk.results(campaign) == {"ada": Outcome.APPLIED, "gone": Outcome.GONE}
+    assert desk.results(campaign) == {"ada": MemberOutcome.APPLIED, "gone": MemberOutcome.GONE}
 
 
 def test_what_counts_is_what_a_member_is_when_their_turn_comes() -> None:
@@ -313,7 +313,7 @@ def test_by_tier_each_gets_what_theirs_gets_and_the_others_nothing() -> None:
     campaign = desk.completed(award=definition.by_tier([("base", 5), ("gold", 50)]))
 
     assert desk.given(campaign) == {"ada": 5, "cyd": 50}
-    assert desk.results(campaign)["bob"] is Outcome.OUTSIDE
+    assert desk.results(campaign)["bob"] is MemberOutcome.OUTSIDE
 
 
 def test_the_first_segment_counts_and_who_is_in_none_gets_nothing() -> None:
@@ -325,7 +325,7 @@ def test_the_first_segment_counts_and_who_is_in_none_gets_nothing() -> None:
     campaign = desk.completed(award=segments((tagged("vip"), 70), (tagged("new"), 20), (tagged("new", "vip"), 5)))
 
     assert desk.given(campaign) == {"bob": 20, "cyd": 70, "dov": 70}
-    assert desk.results(campaign)["ada"] is Outcome.OUTSIDE
+    assert desk.results(campaign)["ada"] is MemberOutcome.OUTSIDE
     desk.audit(bonus_run(campaign))
 
 
@@ -349,7 +349,7 @@ def test_who_is_held_out_is_the_same_at_every_look_and_another_for_every_campaig
 
     assert first.preview_members == len(desk.given(first))
     held = [
-        {name for name, outcome in desk.results(each).items() if outcome is Outcome.HELD_OUT}
+        {name for name, outcome in desk.results(each).items() if outcome is MemberOutcome.HELD_OUT}
         for each in (first, second)
     ]
     assert held[0] != held[1]
@@ -387,7 +387,7 @@ def test_who_gets_nothing_anyway_is_not_held_out() -> None:
 
     campaign = desk.completed(audience=tagged("vip"), hold_out_percent=50)
 
-    assert all(desk.results(campaign)[name] is Outcome.OUTSIDE for name in names[15:])
+    assert all(desk.results(campaign)[name] is MemberOutcome.OUTSIDE for name in names[15:])
 
 
 def test_a_redemption_in_between_is_seen_by_whoever_decides_later() -> None:
@@ -398,7 +398,7 @@ def test_a_redemption_in_between_is_seen_by_whoever_decides_later() -> None:
     redeem(desk.store, "ada", "cookie", desk.now, key="r")
     desk.work()
 
-    assert desk.results(campaign) == {"ada": Outcome.OUTSIDE}
+    assert desk.results(campaign) == {"ada": MemberOutcome.OUTSIDE}
 
 
 def test_days_of_an_audience_are_not_those_of_utc() -> None:

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from domain import limits
 from domain.campaigns import Action, Audience, Award, Budget, Campaign, Status, work
-from domain.campaigns.chunks import within
-from domain.campaigns.store import Outcome
+from domain.campaigns.choosing import within
+from domain.campaigns.store import MemberOutcome
 from domain.campaigns.turns import opening
 from domain.refusals import OutcomeUnknown
 from domain.store import Contended
 from tests.domain.campaigning import Desk, Failing, bonus_run, draft, names_of, segments, tagged
 from tests.domain.world import block, program, search
 
-U = Outcome.BUDGET
+U = MemberOutcome.BUDGET
 
 
 def of(award: Award) -> Campaign:
@@ -28,7 +28,7 @@ def of(award: Award) -> Campaign:
 
 
 AWARD = segments((tagged("a"), 30), (tagged("b"), 10))
-OUT = Outcome.OUTSIDE
+OUT = MemberOutcome.OUTSIDE
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ OUT = Outcome.OUTSIDE
         ((0, 1, 1), Budget(members=2), (0, 1, U), Budget(members=0)),
         ((0, 1), Budget(members=0), (U, U), Budget(members=0)),
         ((0, 0, 1, 1), Budget(points=50, members=2), (0, U, 1, U), Budget(points=10, members=0)),
-        ((OUT, 0, Outcome.HELD_OUT), Budget(members=1), (OUT, 0, Outcome.HELD_OUT), Budget(members=0)),
+        ((OUT, 0, MemberOutcome.HELD_OUT), Budget(members=1), (OUT, 0, MemberOutcome.HELD_OUT), Budget(members=0)),
         ((), Budget(points=1), (), Budget(points=1)),
     ],
 )
@@ -55,7 +55,7 @@ def test_first_come_first_served_as_far_as_it_goes(
 @search(300)
 @given(
     st.lists(st.integers(1, 60), min_size=1, max_size=4),
-    st.lists(st.integers(0, 3) | st.sampled_from([Outcome.OUTSIDE, Outcome.BLOCKED]), max_size=30),
+    st.lists(st.integers(0, 3) | st.sampled_from([MemberOutcome.OUTSIDE, MemberOutcome.BLOCKED]), max_size=30),
     st.none() | st.integers(0, 300),
     st.none() | st.integers(0, 12),
 )
@@ -63,13 +63,13 @@ def test_a_budget_is_never_exceeded_and_refuses_only_what_it_has_not(
     points: list[int], wanted: list[Any], most_points: int | None, most_members: int | None
 ) -> None:
     campaign = of(segments(*((tagged(f"t{number}"), each) for number, each in enumerate(points))))
-    choices = tuple(each if isinstance(each, Outcome) else each % len(points) for each in wanted)
+    choices = tuple(each if isinstance(each, MemberOutcome) else each % len(points) for each in wanted)
 
     granted, left = within(choices, Budget(most_points, most_members), campaign)
 
     spent = members = 0
     for choice, got in zip(choices, granted, strict=True):
-        if isinstance(choice, Outcome):
+        if isinstance(choice, MemberOutcome):
             assert got is choice
             continue
         fits = (most_points is None or spent + points[choice] <= most_points) and (
@@ -99,7 +99,7 @@ def test_so_many_get_it_and_the_rest_is_told_why_not(budget: Budget, given: int)
 
     progress = desk.progress(bonus_run(campaign))
     assert (len(desk.given(campaign)), progress.points) == (given, 10 * given)
-    assert progress.outcomes == {Outcome.APPLIED: given, U: 7 - given} if given else {U: 7}
+    assert progress.outcomes == {MemberOutcome.APPLIED: given, U: 7 - given} if given else {U: 7}
     desk.audit(bonus_run(campaign))
 
 
@@ -127,7 +127,7 @@ def test_what_nobody_has_approved_never_gives_more_than_one_person_may_however_m
     monkeypatch.setattr(limits, "CHUNK_MEMBERS_MAX", 2)
     desk = Desk.of(*names_of(0, 2), program=program(campaigns={"points_unapproved_max": 45}))
     campaign = desk.launched(10)
-    assert campaign.given == Budget(points=45)
+    assert campaign.budget_in_force == Budget(points=45)
 
     desk.join(*names_of(1, 8))
     desk.work()
@@ -142,7 +142,7 @@ def test_a_bound_on_members_stays_where_points_are_bounded_too() -> None:
 
     campaign = desk.completed(10, budget=Budget(members=3))
 
-    assert desk.find(campaign).given == Budget(points=100, members=3)
+    assert desk.find(campaign).budget_in_force == Budget(points=100, members=3)
     assert len(desk.given(campaign)) == 3
     desk.audit(bonus_run(campaign))
 
@@ -153,13 +153,13 @@ def test_what_was_approved_gives_no_more_than_was_approved_however_many_join() -
     campaign = desk.previewed(10)
     desk.do(Action.APPROVE, campaign)
     campaign = desk.do(Action.LAUNCH, campaign).campaign
-    assert campaign.given == Budget(points=40)
+    assert campaign.budget_in_force == Budget(points=40)
 
     desk.join(*names_of(1, 3))
     desk.work()
 
     assert sum(desk.given(campaign).values()) == 40
-    assert Counter(desk.results(campaign).values()) == {Outcome.APPLIED: 4, Outcome.BUDGET: 3}
+    assert Counter(desk.results(campaign).values()) == {MemberOutcome.APPLIED: 4, MemberOutcome.BUDGET: 3}
     assert desk.campaigns.budget(bonus_run(campaign)) == Budget(points=0)
 
 
@@ -202,7 +202,7 @@ def test_what_comes_back_is_there_for_the_next(monkeypatch: pytest.MonkeyPatch) 
 
     desk.work()
 
-    assert desk.results(campaign) == {first: Outcome.BLOCKED, second: Outcome.APPLIED}
+    assert desk.results(campaign) == {first: MemberOutcome.BLOCKED, second: MemberOutcome.APPLIED}
     assert desk.campaigns.budget(bonus_run(campaign)) == Budget(points=0, members=0)
     desk.audit(bonus_run(campaign))
 

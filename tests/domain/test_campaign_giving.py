@@ -11,9 +11,9 @@ import pytest
 from domain import accounts, days, explanations, limits, notices
 from domain.accounts import Line
 from domain.campaigns import Action, Audience, Budget, Message, Validity, work
-from domain.campaigns.chunks import NotDone, OutOfTime
 from domain.campaigns.giving import BARRED, ENDED, BrokenLog, fate
-from domain.campaigns.store import Outcome
+from domain.campaigns.store import MemberOutcome
+from domain.campaigns.tools import NotDone, OutOfTime
 from domain.campaigns.turns import Turn
 from domain.entries import EntryKind, Explanation, bonus_key, reversal_key
 from domain.notices import Consent, NoticeKind
@@ -103,7 +103,7 @@ def test_who_comes_when_the_day_of_the_points_is_over_gets_none() -> None:
     desk.work()
 
     assert desk.given(campaign) == {}
-    assert desk.results(campaign) == {"ada": Outcome.LATE}
+    assert desk.results(campaign) == {"ada": MemberOutcome.LATE}
     assert desk.campaigns.budget(bonus_run(campaign)) is None
     desk.audit(bonus_run(campaign))
 
@@ -271,19 +271,19 @@ def test_whoever_comes_again_finds_the_bonus_however_much_was_booked_since() -> 
     desk.audit(bonus_run(campaign))
 
 
-BARS: dict[Outcome, Callable[[Desk, str], object]] = {
-    Outcome.BLOCKED: lambda desk, name: block(desk.store, name, desk.now, key="bar"),
-    Outcome.CLOSED: lambda desk, name: close(desk.store, name, desk.now, key="bar"),
-    Outcome.MERGED: lambda desk, name: merge(desk.store, name, "other", desk.now, key="bar"),
+BARS: dict[MemberOutcome, Callable[[Desk, str], object]] = {
+    MemberOutcome.BLOCKED: lambda desk, name: block(desk.store, name, desk.now, key="bar"),
+    MemberOutcome.CLOSED: lambda desk, name: close(desk.store, name, desk.now, key="bar"),
+    MemberOutcome.MERGED: lambda desk, name: merge(desk.store, name, "other", desk.now, key="bar"),
 }
-LIFTS: dict[Outcome, Callable[[Desk, str], object]] = {
-    Outcome.BLOCKED: lambda desk, name: unblock(desk.store, name, desk.now, key="lift"),
-    Outcome.MERGED: lambda desk, name: unmerge(desk.store, name, desk.now, key="lift"),
+LIFTS: dict[MemberOutcome, Callable[[Desk, str], object]] = {
+    MemberOutcome.BLOCKED: lambda desk, name: unblock(desk.store, name, desk.now, key="lift"),
+    MemberOutcome.MERGED: lambda desk, name: unmerge(desk.store, name, desk.now, key="lift"),
 }
 
 
 @pytest.mark.parametrize("outcome", BARS)
-def test_who_is_barred_after_it_was_decided_gets_nothing_and_the_budget_gets_it_back(outcome: Outcome) -> None:
+def test_who_is_barred_after_it_was_decided_gets_nothing_and_the_budget_gets_it_back(outcome: MemberOutcome) -> None:
     first, second = names_of(0, 2)
     desk = Desk.of(first, second)
     desk.join("other")
@@ -292,13 +292,13 @@ def test_who_is_barred_after_it_was_decided_gets_nothing_and_the_budget_gets_it_
     BARS[outcome](desk, first)
     desk.work()
 
-    assert desk.results(campaign) == {first: outcome, second: Outcome.APPLIED, "other": Outcome.APPLIED}
+    assert desk.results(campaign) == {first: outcome, second: MemberOutcome.APPLIED, "other": MemberOutcome.APPLIED}
     assert desk.campaigns.budget(bonus_run(campaign)) == Budget(points=80, members=8)
     desk.audit(bonus_run(campaign))
 
 
 @pytest.mark.parametrize("outcome", LIFTS)
-def test_all_workers_tell_one_story_of_who_was_barred_for_a_while(outcome: Outcome) -> None:
+def test_all_workers_tell_one_story_of_who_was_barred_for_a_while(outcome: MemberOutcome) -> None:
     """One worker finds a member barred and says so; then the bar is lifted, and another, who is at the same chunk and a little
     late, comes by. It must not give what is counted as not given, and what went back to the budget."""
     first, second = names_of(0, 2)
@@ -344,7 +344,7 @@ def test_who_was_blocked_after_their_bonus_has_it() -> None:
 
     desk.work()
 
-    assert desk.results(campaign) == {name: Outcome.APPLIED}
+    assert desk.results(campaign) == {name: MemberOutcome.APPLIED}
     desk.audit(bonus_run(campaign))
 
 
@@ -356,21 +356,21 @@ def test_what_became_of_a_key_is_what_came_first_behind_the_record_that_was_read
         home = store.home("ADA", entries=4, strong=True)
         assert home is not None
         found = fate(store, home, of, barring, **more)
-        return found if found is None or isinstance(found, Outcome) else found.record.seq
+        return found if found is None or isinstance(found, MemberOutcome) else found.record.seq
 
     assert told(seq=1) is None
     desk.completed(10)
     assert (told(seq=1), told(seq=2), told(ENDED, of=other, seq=2)) == (2, None, None)
     block(store, "ada", desk.now, key="1")
     unblock(store, "ada", desk.now, key="2")
-    assert (told(seq=1), told(seq=2), told(seq=4)) == (2, Outcome.BLOCKED, None)
+    assert (told(seq=1), told(seq=2), told(seq=4)) == (2, MemberOutcome.BLOCKED, None)
     assert told(ENDED, of=other, seq=2) is None, "what is blocked can be taken back"
     for number in range(2 * limits.RESUME_PAGE):
         adjust(store, "ada", 1, desk.now, key=f"a{number}")
-    assert (told(seq=1), told(seq=2), told(seq=4)) == (2, Outcome.BLOCKED, None)
+    assert (told(seq=1), told(seq=2), told(seq=4)) == (2, MemberOutcome.BLOCKED, None)
     block(store, "ada", desk.now, key="3")
     close(store, "ada", desk.now, key="4")
-    assert (told(seq=1), told(seq=4), told(ENDED, of=other, seq=2)) == (2, Outcome.BLOCKED, Outcome.CLOSED)
+    assert (told(seq=1), told(seq=4), told(ENDED, of=other, seq=2)) == (2, MemberOutcome.BLOCKED, MemberOutcome.CLOSED)
 
 
 # --- when something is wrong with somebody ----------------------------------------------------------------------------
@@ -409,7 +409,7 @@ def test_in_the_end_who_cannot_be_given_anything_has_failed_and_the_run_is_over(
 
     work.take(replace(desk.tools, store=broken, is_last=True), turn)  # type: ignore[arg-type]
 
-    assert desk.results(campaign)[names[1]] is Outcome.FAILED
+    assert desk.results(campaign)[names[1]] is MemberOutcome.FAILED
     assert desk.progress(bonus_run(campaign)).points == 20
     assert desk.find(campaign).status.value == "COMPLETED"
     # Nobody knows for certain that they will never have it: what was taken for them stays taken.
@@ -425,7 +425,7 @@ def test_what_went_wrong_behind_the_write_is_a_bonus_all_the_same() -> None:
 
     work.take(replace(desk.tools, store=broken, is_last=True), desk.queue.pop())  # type: ignore[arg-type]
 
-    assert desk.results(campaign) == {name: Outcome.APPLIED}
+    assert desk.results(campaign) == {name: MemberOutcome.APPLIED}
     desk.audit(bonus_run(campaign))
 
 
@@ -442,7 +442,7 @@ def test_an_account_that_cannot_be_read_fails_and_holds_up_nobody() -> None:
     assert desk.given(campaign) == {}, "what was wrong for a moment costs nobody a bonus: it comes again"
     work.take(replace(desk.tools, store=broken, is_last=True), turn)  # type: ignore[arg-type]
 
-    assert desk.results(campaign)[names[0]] is Outcome.FAILED
+    assert desk.results(campaign)[names[0]] is MemberOutcome.FAILED
     assert len(desk.given(campaign)) == 2
     # Told of once, and for the last time twice: who will not come again tries once more.
     assert [account for account, _ in desk.told] == [names[0].upper()] * 3
@@ -463,7 +463,7 @@ def test_a_log_with_a_gap_fails_and_holds_up_nobody() -> None:
     assert [type(error) for _, error in desk.told] == [BrokenLog]
     work.take(replace(desk.tools, store=gap, is_last=True), turn)  # type: ignore[arg-type]
 
-    assert desk.results(campaign) == {names[0]: Outcome.FAILED, names[1]: Outcome.APPLIED}
+    assert desk.results(campaign) == {names[0]: MemberOutcome.FAILED, names[1]: MemberOutcome.APPLIED}
 
 
 class Gap:
@@ -574,7 +574,7 @@ def test_words_that_cannot_be_given_do_not_undo_points() -> None:
         work.take(replace(desk.tools, store=mute), turn)  # type: ignore[arg-type]
     work.take(replace(desk.tools, store=mute, is_last=True), turn)  # type: ignore[arg-type]
 
-    assert desk.results(campaign) == {name: Outcome.APPLIED}
+    assert desk.results(campaign) == {name: MemberOutcome.APPLIED}
     assert told(desk, name) == []
     desk.audit(bonus_run(campaign))
 
@@ -656,7 +656,7 @@ def test_what_was_decided_on_their_last_day_is_not_given_when_that_is_over() -> 
     desk.passes(minutes=12)
     desk.work()
 
-    assert set(desk.results(campaign).values()) == {Outcome.LATE}
+    assert set(desk.results(campaign).values()) == {MemberOutcome.LATE}
     assert desk.given(campaign) == {}
     assert desk.campaigns.budget(bonus_run(campaign)) == Budget(points=100)
     desk.audit(bonus_run(campaign))
@@ -677,7 +677,7 @@ def test_what_was_decided_and_noted_in_time_is_not_given_a_moment_after_their_la
     assert desk.given(campaign) == {}
     desk.passes(minutes=12)
     desk.work()
-    assert desk.results(campaign) == {"ada": Outcome.LATE}
+    assert desk.results(campaign) == {"ada": MemberOutcome.LATE}
     assert desk.campaigns.budget(bonus_run(campaign)) == Budget(points=100)
     desk.audit(bonus_run(campaign))
 
@@ -711,7 +711,7 @@ def test_nobody_is_told_to_be_late_while_a_worker_of_before_may_be_at_them() -> 
     work.take(replace(desk.tools, store=held_up), turn)
     desk.queue.clear()
 
-    assert desk.results(campaign) == {"ada": Outcome.APPLIED}
+    assert desk.results(campaign) == {"ada": MemberOutcome.APPLIED}
     desk.audit(bonus_run(campaign))
 
 

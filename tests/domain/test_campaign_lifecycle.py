@@ -28,7 +28,7 @@ from domain.campaigns.lifecycle import (
     PreviewChanged,
     PreviewMissing,
 )
-from domain.campaigns.store import KeyUse, Outcome, Run, RunKind
+from domain.campaigns.store import KeyUse, MemberOutcome, Run, RunKind
 from domain.refusals import IdempotencyKeyReused, InvalidText, InvalidTime, OutcomeUnknown
 from domain.store import Contended
 from tests.domain.campaigning import BOSS, START, Desk, Meanwhile, bonus_run, draft, tagged
@@ -316,7 +316,7 @@ def test_a_preview_says_exactly_what_would_be_given_and_gives_nothing() -> None:
     assert desk.contents()[0] == books
     run = Run(campaign.id, RunKind.PREVIEW)
     desk.audit(run)
-    assert desk.progress(run).outcomes == {Outcome.APPLIED: 1, Outcome.OUTSIDE: 3}
+    assert desk.progress(run).outcomes == {MemberOutcome.APPLIED: 1, MemberOutcome.OUTSIDE: 3}
 
 
 def test_another_preview_looks_again_and_takes_the_place_of_the_one_at_work() -> None:
@@ -434,7 +434,7 @@ def test_above_it_somebody_else_has_to_approve(points: int, budget: Budget, most
     assert desk.find(campaign).approved_by == BOSS.id
     assert not lifecycle.needs_approval(desk.find(campaign), desk.program)
     assert desk.find(campaign).status is Status.COMPLETED
-    assert desk.find(campaign).given == (budget if budget.points else replace(budget, points=2 * points))
+    assert desk.find(campaign).budget_in_force == (budget if budget.points else replace(budget, points=2 * points))
 
 
 def test_a_budget_below_it_needs_nobody_however_many_there_are() -> None:

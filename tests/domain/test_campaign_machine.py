@@ -15,8 +15,8 @@ import pytest
 
 from domain import limits
 from domain.campaigns import Action, Audience, Budget, Campaign, Message, Status, Validity, lifecycle, work
-from domain.campaigns.chunks import NotDone, OutOfTime, Tools
-from domain.campaigns.store import Outcome
+from domain.campaigns.store import MemberOutcome
+from domain.campaigns.tools import NotDone, OutOfTime, Tools
 from domain.campaigns.turns import Turn
 from domain.entries import EntryKind
 from domain.refusals import OutcomeUnknown, Refusal
@@ -147,7 +147,7 @@ def test_whoever_dies_at_whatever_call_a_campaign_ends_with_one_bonus_for_each(
         finish(desk)
         assert desk.find(campaign).status is Status.COMPLETED
         assert sum(desk.given(campaign).values()) == 120
-        assert desk.results(campaign)["dov"] is Outcome.BLOCKED
+        assert desk.results(campaign)["dov"] is MemberOutcome.BLOCKED
         desk.audit(bonus_run(campaign))
         desk.do(Action.REVERT, campaign)
         died_again = dies_at(call, executes=executes, act=drained, desk=desk)
@@ -155,7 +155,7 @@ def test_whoever_dies_at_whatever_call_a_campaign_ends_with_one_bonus_for_each(
         assert desk.find(campaign).status is Status.REVERTED
         desk.audit(bonus_run(campaign), reversal_run(campaign))
         assert desk.progress(reversal_run(campaign)).points == -120
-        assert desk.progress(reversal_run(campaign)).outcomes[Outcome.APPLIED] == 4
+        assert desk.progress(reversal_run(campaign)).outcomes[MemberOutcome.APPLIED] == 4
         return died, died_again
 
     call, deaths = 1, [0, 0]
@@ -355,7 +355,9 @@ class Story:
         assert reverted <= desk.given(campaign).keys(), "nothing is taken back that was not given"
         for name, outcome in desk.outcomes(reversal_run(campaign)).items():
             if name in desk.given(campaign):
-                assert outcome in (Outcome.APPLIED, Outcome.CLOSED, Outcome.MERGED), f"{name} {outcome}"
+                assert outcome in (MemberOutcome.APPLIED, MemberOutcome.CLOSED, MemberOutcome.MERGED), (
+                    f"{name} {outcome}"
+                )
         assert not desk.told, "nothing was wrong with any account"
 
     def check_eligible(self) -> None:
@@ -370,12 +372,15 @@ class Story:
                 assert done is not None
                 for account, choice, outcome in zip(chunk.accounts, decision.choices, done.outcomes, strict=True):
                     got = desk.given(campaign).get(account.lower())
-                    if isinstance(choice, Outcome):
+                    if isinstance(choice, MemberOutcome):
                         assert (outcome, got) == (choice, None)
-                    elif outcome is Outcome.APPLIED:
+                    elif outcome is MemberOutcome.APPLIED:
                         assert got == campaign.draft.award.segments[choice].points
                     else:
-                        assert (outcome in (Outcome.BLOCKED, Outcome.CLOSED, Outcome.MERGED), got) == (True, None)
+                        assert (
+                            outcome in (MemberOutcome.BLOCKED, MemberOutcome.CLOSED, MemberOutcome.MERGED),
+                            got,
+                        ) == (True, None)
                 number += 1
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from domain import explanations, limits
 from domain.accounts import Line
 from domain.campaigns import Action, Audience, Budget, Campaign, Status, Validity, work
-from domain.campaigns.chunks import OutOfTime
 from domain.campaigns.giving import WRITTEN_OFF
-from domain.campaigns.store import Outcome
+from domain.campaigns.store import MemberOutcome
+from domain.campaigns.tools import OutOfTime
 from domain.campaigns.turns import Turn, opening
 from domain.entries import EntryKind, Explanation, reversal_key
 from domain.refusals import OutcomeUnknown
@@ -102,7 +102,7 @@ def test_each_bonus_is_taken_back_once_and_only_a_bonus() -> None:
     assert all(desk.balance(name) == 0 for name in (*names, "late"))
     outcomes = desk.outcomes(reversal_run(campaign))
     assert outcomes["late"] is None
-    assert {outcome for name, outcome in outcomes.items() if name not in (*given, "late")} == {Outcome.NO_BONUS}
+    assert {outcome for name, outcome in outcomes.items() if name not in (*given, "late")} == {MemberOutcome.NO_BONUS}
     assert desk.progress(reversal_run(campaign)).points == -desk.progress(bonus_run(campaign)).points
     desk.audit(bonus_run(campaign), reversal_run(campaign))
 
@@ -165,7 +165,7 @@ def test_who_has_spent_all_of_it_has_a_reversal_of_nothing() -> None:
 
     entry = reversals(desk, campaign)["ada"]
     assert (entry.lines, entry.points) == ((), 0)
-    assert desk.outcomes(reversal_run(campaign)) == {"ada": Outcome.APPLIED}
+    assert desk.outcomes(reversal_run(campaign)) == {"ada": MemberOutcome.APPLIED}
     desk.audit(bonus_run(campaign), reversal_run(campaign))
 
 
@@ -227,7 +227,7 @@ def test_a_merge_that_was_undone_shortly_before_bars_nothing() -> None:
 
     desk.reverted(campaign)
 
-    assert set(desk.outcomes(reversal_run(campaign)).values()) == {Outcome.APPLIED}
+    assert set(desk.outcomes(reversal_run(campaign)).values()) == {MemberOutcome.APPLIED}
     assert (desk.balance("ada"), desk.balance("bob")) == (0, 0)
 
 
@@ -356,11 +356,11 @@ def test_what_is_blocked_is_taken_back_and_what_is_closed_or_anothers_is_not() -
     desk.reverted(campaign)
 
     assert desk.outcomes(reversal_run(campaign)) == {
-        "ada": Outcome.APPLIED,
-        "blocked": Outcome.APPLIED,
-        "closed": Outcome.CLOSED,
-        "merged": Outcome.MERGED,
-        "undone": Outcome.APPLIED,
+        "ada": MemberOutcome.APPLIED,
+        "blocked": MemberOutcome.APPLIED,
+        "closed": MemberOutcome.CLOSED,
+        "merged": MemberOutcome.MERGED,
+        "undone": MemberOutcome.APPLIED,
     }
     assert (desk.balance("ada"), desk.balance("blocked"), desk.balance("undone")) == (10, 0, 0)
     desk.audit(bonus_run(campaign), reversal_run(campaign))
@@ -396,7 +396,7 @@ def test_all_workers_tell_one_story_of_who_was_merged_for_a_while() -> None:
     work.take(replace(desk.tools, store=late), turn)  # type: ignore[arg-type]
     desk.work()
 
-    assert desk.outcomes(reversal_run(campaign))[first] is Outcome.MERGED
+    assert desk.outcomes(reversal_run(campaign))[first] is MemberOutcome.MERGED
     assert first not in reversals(desk, campaign)
     desk.audit(bonus_run(campaign), reversal_run(campaign))
 
@@ -426,7 +426,7 @@ def test_all_workers_tell_one_story_of_a_merge_of_before_that_is_undone_meanwhil
     work.take(replace(desk.tools, campaigns=late), turn)
     desk.work()
 
-    assert desk.outcomes(reversal_run(campaign))[first] is Outcome.MERGED
+    assert desk.outcomes(reversal_run(campaign))[first] is MemberOutcome.MERGED
     assert (desk.balance(first), desk.balance(second)) == (10, 0)
     desk.audit(bonus_run(campaign), reversal_run(campaign))
 
@@ -444,7 +444,7 @@ def test_a_reversal_whose_worker_died_after_it_was_decided_takes_it_back_from_wh
     close(desk.store, "ada", desk.now, key="c")
     desk.work()
 
-    assert desk.outcomes(reversal_run(campaign)) == {"ada": Outcome.CLOSED}
+    assert desk.outcomes(reversal_run(campaign)) == {"ada": MemberOutcome.CLOSED}
     assert reversals(desk, campaign) == {}
     desk.audit(bonus_run(campaign), reversal_run(campaign))
 
@@ -485,7 +485,7 @@ def test_who_was_given_up_while_another_worker_was_at_them_has_it_taken_back_all
 
     campaign = given_up_while_another_is_at_it(desk, names, revert)
     assert (campaign.status, campaign.given_up) == (Status.REVERTING, 1)
-    assert desk.results(campaign)[names[0]] is Outcome.FAILED
+    assert desk.results(campaign)[names[0]] is MemberOutcome.FAILED
     assert desk.balance(names[0]) == 10, "they have it after all"
 
     while desk.find(campaign).status is Status.REVERTING:
@@ -494,7 +494,7 @@ def test_who_was_given_up_while_another_worker_was_at_them_has_it_taken_back_all
 
     assert desk.now - campaign.ended_at >= limits.CAMPAIGN_WORKER_MAX  # type: ignore[operator]
     assert desk.balance(names[0]) == 0
-    assert desk.outcomes(reversal_run(campaign)) == {names[0]: Outcome.APPLIED}
+    assert desk.outcomes(reversal_run(campaign)) == {names[0]: MemberOutcome.APPLIED}
     desk.audit(reversal_run(campaign))
 
 
@@ -529,8 +529,8 @@ def test_a_run_that_was_cut_short_is_reverted_as_far_as_it_came(monkeypatch: pyt
 
     assert [desk.balance(name) for name in names] == [0, 0, 0, 0]
     assert desk.outcomes(reversal_run(campaign)) == {
-        names[0]: Outcome.APPLIED,
-        names[1]: Outcome.NO_BONUS,
+        names[0]: MemberOutcome.APPLIED,
+        names[1]: MemberOutcome.NO_BONUS,
         names[2]: None,
         names[3]: None,
     }
@@ -556,7 +556,7 @@ def test_a_member_whose_turn_was_decided_and_never_came_has_nothing_to_give_back
 
     desk.reverted(campaign)
 
-    assert desk.outcomes(reversal_run(campaign)) == {names[0]: Outcome.APPLIED, names[1]: Outcome.NO_BONUS}
+    assert desk.outcomes(reversal_run(campaign)) == {names[0]: MemberOutcome.APPLIED, names[1]: MemberOutcome.NO_BONUS}
     desk.audit(reversal_run(campaign))
 
 
@@ -571,7 +571,7 @@ def test_what_cannot_be_taken_back_fails_in_the_end_and_the_rest_is_taken() -> N
     while desk.queue:
         work.take(replace(desk.tools, store=broken, is_last=True), desk.queue.pop(0))  # type: ignore[arg-type]
 
-    assert desk.outcomes(reversal_run(campaign)) == {names[0]: Outcome.APPLIED, names[1]: Outcome.FAILED}
+    assert desk.outcomes(reversal_run(campaign)) == {names[0]: MemberOutcome.APPLIED, names[1]: MemberOutcome.FAILED}
     assert desk.find(campaign).reverted_at == desk.now
 
 

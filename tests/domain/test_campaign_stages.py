@@ -14,7 +14,7 @@ from domain.campaigns import (
     Status,
     work,
 )
-from domain.campaigns.store import Outcome
+from domain.campaigns.store import MemberOutcome
 from domain.campaigns.turns import Turn
 from domain.entries import EntryKind
 from tests.domain.campaigning import START, Desk, Failing, Meanwhile, bonus_run, draft, names_of, reversal_run
@@ -100,8 +100,8 @@ def test_a_campaign_that_was_cancelled_in_the_middle_of_a_chunk_tells_exactly_wh
     assert desk.find(campaign).settled_at is not None
     assert desk.given(campaign) == given
     assert Counter(desk.results(campaign).values()) == {
-        Outcome.APPLIED: len(given),
-        Outcome.STOPPED: len(names) - len(given),
+        MemberOutcome.APPLIED: len(given),
+        MemberOutcome.STOPPED: len(names) - len(given),
     }
     assert desk.campaigns.budget(bonus_run(campaign)) == Budget(points=1_000 - 10 * len(given))
     assert desk.campaigns.at_work() == []
@@ -216,12 +216,12 @@ def test_after_a_cancellation_taking_back_waits_until_no_worker_can_live(monkeyp
     desk.work()
     settled = desk.find(campaign)
     assert (settled.settled_at, settled.status, desk.balance(first)) == (desk.now, Status.REVERTING, 100)
-    assert desk.results(settled) == {first: Outcome.APPLIED, second: Outcome.STOPPED}
+    assert desk.results(settled) == {first: MemberOutcome.APPLIED, second: MemberOutcome.STOPPED}
     assert {turn.run for turn in desk.look_after(is_idle=False)} == {reversal_run(campaign)}
     desk.work()
     assert (desk.find(campaign).status, desk.balance(first)) == (Status.REVERTED, 0)
     assert desk.entries(campaign, EntryKind.CAMPAIGN_REVERSAL).keys() == {first}
-    assert desk.outcomes(reversal_run(campaign)) == {first: Outcome.APPLIED, second: Outcome.NO_BONUS}
+    assert desk.outcomes(reversal_run(campaign)) == {first: MemberOutcome.APPLIED, second: MemberOutcome.NO_BONUS}
 
 
 def test_after_completion_and_when_a_cancellation_is_settled_it_begins_at_once() -> None:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from domain import limits
 from domain.campaigns import Action, Status, results, work
-from domain.campaigns.chunks import OutOfTime
-from domain.campaigns.store import Chunk, Outcome, Run, RunKind
+from domain.campaigns.store import Chunk, MemberOutcome, Run, RunKind
+from domain.campaigns.tools import OutOfTime
 from domain.campaigns.turns import NotATurn, Turn, opening, turn_from
 from domain.messages import Poison
 from tests.domain.campaigning import Desk, Failing, Meanwhile, bonus_run, draft, names_of, reversal_run
@@ -240,7 +240,7 @@ def test_whoever_joins_while_two_plan_is_in_a_chunk_that_counts_or_in_none(monke
 
     assert desk.find(campaign).status is Status.COMPLETED
     assert desk.given(campaign) == {first: 10}
-    assert desk.results(campaign) == {first: Outcome.APPLIED, second: None}
+    assert desk.results(campaign) == {first: MemberOutcome.APPLIED, second: None}
     desk.audit(run)
 
 
@@ -255,7 +255,7 @@ def test_whoever_joins_after_the_end_of_their_shard_is_not_in_the_campaign() -> 
     desk.queue += opening(run, desk.shards)
     desk.work()
 
-    assert desk.results(campaign) == {first: Outcome.APPLIED, second: None}
+    assert desk.results(campaign) == {first: MemberOutcome.APPLIED, second: None}
     desk.audit(run)
 
 
@@ -367,8 +367,8 @@ def test_the_result_of_each_member_is_found_among_many(monkeypatch: pytest.Monke
     found = desk.results(campaign)
 
     assert found.keys() == set(names)
-    assert set(found.values()) == {Outcome.APPLIED, Outcome.HELD_OUT}
-    assert {name for name, outcome in found.items() if outcome is Outcome.APPLIED} == desk.given(campaign).keys()
+    assert set(found.values()) == {MemberOutcome.APPLIED, MemberOutcome.HELD_OUT}
+    assert {name for name, outcome in found.items() if outcome is MemberOutcome.APPLIED} == desk.given(campaign).keys()
     run = bonus_run(campaign)
     assert results.of_member(desk.campaigns, run, run, "0") is None
     assert results.of_member(desk.campaigns, run, run, "ZZZZ") is None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from domain import limits, lists
 from domain.access import Role, actor
 from domain.campaigns import Audience
-from domain.campaigns.store import Outcome
+from domain.campaigns.store import MemberOutcome
 from domain.lists import By, Failure, Flaw, ListStatus, NotATurn, OutOfTime, Report, Turn, turn_from
 from domain.lists.store import Part
 from domain.refusals import IdempotencyKeyReused, InvalidText, OutcomeUnknown, Refusal
@@ -614,9 +614,9 @@ def test_a_campaign_of_a_list_gives_to_those_on_it_and_tells_of_those_who_have_l
     desk.work()
 
     assert desk.results(campaign) == {
-        "ada": Outcome.APPLIED,
+        "ada": MemberOutcome.APPLIED,
         "bob": None,
-        "eve": Outcome.APPLIED,
-        "kim": Outcome.CLOSED,
+        "eve": MemberOutcome.APPLIED,
+        "kim": MemberOutcome.CLOSED,
     }
     assert desk.given(campaign) == {"ada": 100, "eve": 100}

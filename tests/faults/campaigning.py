@@ -13,8 +13,8 @@ from datetime import timedelta
 from typing import Any
 
 from domain.campaigns import Audience, Budget, Campaign, Message, Status, Validity, lifecycle, work
-from domain.campaigns.chunks import NotDone, OutOfTime, Tools
 from domain.campaigns.lifecycle import Changed
+from domain.campaigns.tools import NotDone, OutOfTime, Tools
 from domain.campaigns.turns import Turn, opening
 from domain.refusals import OutcomeUnknown, Refusal
 from storage.campaigns import CampaignTable

@@ -15,7 +15,7 @@ import pytest
 
 from domain import limits
 from domain.campaigns import Budget, giving, work
-from domain.campaigns.store import Decision, Done, Outcome, Run, Shard
+from domain.campaigns.store import Decision, Done, MemberOutcome, Run, Shard
 from domain.store import Contended
 from storage import campaigns, items
 from storage.campaigns import CampaignTable
@@ -132,7 +132,7 @@ def nobody_looks_back(patch: pytest.MonkeyPatch) -> None:
 
     def forgetting(*arguments: Any, **more: Any) -> Any:
         found = fate(*arguments, **more)
-        return found if isinstance(found, Outcome) else None
+        return found if isinstance(found, MemberOutcome) else None
 
     patch.setattr(giving, "fate", forgetting)
 

@@ -22,9 +22,9 @@ from typing import Any
 import pytest
 
 from domain import limits, verification
-from domain.campaigns import Action, Budget, Campaign, Status, chunks, lifecycle, work
-from domain.campaigns.chunks import NotDone, OutOfTime, Tools
-from domain.campaigns.store import Outcome, Run
+from domain.campaigns import Action, Budget, Campaign, Status, choosing, lifecycle, work
+from domain.campaigns.store import MemberOutcome, Run
+from domain.campaigns.tools import NotDone, OutOfTime, Tools
 from domain.campaigns.turns import Turn
 from domain.entries import EntryKind, Key
 from domain.refusals import OutcomeUnknown, Refusal
@@ -350,7 +350,7 @@ def test_everybody_who_is_meant_gets_one_bonus_and_nobody_else_while_workers_die
     wrong = [
         name
         for name in names
-        if given[to_all.id][name] != (name not in barred and not chunks.is_held_out(to_all, name.upper()))
+        if given[to_all.id][name] != (name not in barred and not choosing.is_held_out(to_all, name.upper()))
     ]
     try:
         assert wrong == [], "each member who is meant has one bonus, and nobody else has"
@@ -417,21 +417,21 @@ def audit_run(desk: Desk, campaign: Campaign, given: Counter[str]) -> None:
     progress = desk.progress(run)
     assert progress.is_planned
     assert (progress.chunks_done, progress.done) == (progress.chunks, progress.members), "everybody had their turn"
-    told: Counter[Outcome] = Counter()
+    told: Counter[MemberOutcome] = Counter()
     turns: Counter[str] = Counter()
     for chunk, outcomes in finished(desk, run):
         turns.update(chunk)
         told.update(outcomes)
         for account, outcome in zip(chunk, outcomes, strict=True):
-            assert given[account.lower()] == (outcome is Outcome.APPLIED), f"{account} is told to be {outcome}"
+            assert given[account.lower()] == (outcome is MemberOutcome.APPLIED), f"{account} is told to be {outcome}"
     assert told == +progress.outcomes
     assert set(turns.values()) == {1}, "nobody is in two chunks"
-    assert given.total() == told[Outcome.APPLIED], "whoever has it is in a chunk"
+    assert given.total() == told[MemberOutcome.APPLIED], "whoever has it is in a chunk"
     assert progress.points == given.total() * campaign.draft.award.segments[0].points
-    assert told[Outcome.FAILED] == 0
+    assert told[MemberOutcome.FAILED] == 0
 
 
-def finished(desk: Desk, run: Run) -> Iterator[tuple[tuple[str, ...], tuple[Outcome, ...]]]:
+def finished(desk: Desk, run: Run) -> Iterator[tuple[tuple[str, ...], tuple[MemberOutcome, ...]]]:
     """The accounts of each chunk, and what became of them."""
     for shard in range(desk.shards):
         number = 1

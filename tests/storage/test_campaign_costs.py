@@ -10,8 +10,8 @@ from pynamodb.connection import Connection
 
 from domain import limits
 from domain.campaigns import Action, Budget, Campaign, Status, Step, Validity, work
-from domain.campaigns.chunks import Tools
 from domain.campaigns.store import KeyUse, Run, RunKind
+from domain.campaigns.tools import Tools
 from domain.campaigns.turns import Turn
 from storage import keys
 from storage.campaigns import CampaignTable
@@ -48,7 +48,7 @@ def told(table: Tables, count: int, **parts: Any) -> tuple[Counter[str], float, 
     step = Step(Action.CREATE, "staff", NOW)
     made = Campaign("C1", draft(10, **parts), created_by="staff", created_at=NOW, steps=(step,))
     campaigns.create(made, KeyUse(b"k" * 16, made.id, Action.CREATE))
-    campaigns.save(replace(made, status=Status.RUNNING, launched_at=NOW, given=made.draft.budget))
+    campaigns.save(replace(made, status=Status.RUNNING, launched_at=NOW, budget_in_force=made.draft.budget))
     for name in members(count):
         enroll(table.store, name, NOW)
     run = Run("C1", RunKind.BONUS)

@@ -9,7 +9,7 @@ from pynamodb.exceptions import VerboseClientError
 
 from domain.campaigns import Action, Budget, Campaign, Status, Step
 from domain.campaigns.lifecycle import CampaignState
-from domain.campaigns.store import Chunk, Decision, Done, KeyTaken, KeyUse, Outcome, Run, RunKind, Shard
+from domain.campaigns.store import Chunk, Decision, Done, KeyTaken, KeyUse, MemberOutcome, Run, RunKind, Shard
 from domain.refusals import OutcomeUnknown
 from domain.store import Contended
 from storage.campaigns import CampaignTable
@@ -31,9 +31,9 @@ def made(campaign: Campaign) -> KeyUse:
 
 FIRST, SECOND = campaign("C1"), campaign("C2")
 CHUNK = Chunk(1, ("A", "B"))
-DECISION = Decision(1, (0, Outcome.HELD_OUT), (3, 0))
+DECISION = Decision(1, (0, MemberOutcome.HELD_OUT), (3, 0))
 USE = KeyUse(b"u" * 16, "C1", Action.APPROVE, b"a")
-DONE = Done(1, (Outcome.APPLIED, Outcome.HELD_OUT), 10)
+DONE = Done(1, (MemberOutcome.APPLIED, MemberOutcome.HELD_OUT), 10)
 
 
 @dataclass(frozen=True)

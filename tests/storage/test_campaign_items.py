@@ -27,7 +27,7 @@ from domain.campaigns import (
     lifecycle,
 )
 from domain.campaigns.definition import Watched
-from domain.campaigns.store import Chunk, Decision, Done, KeyUse, Outcome, Run, RunKind, Shard
+from domain.campaigns.store import Chunk, Decision, Done, KeyUse, MemberOutcome, Run, RunKind, Shard
 from domain.notices import Notice, NoticeKind
 from storage import items, keys
 from storage.audit import kind_of
@@ -93,7 +93,7 @@ campaigns = st.builds(
     settled_at=st.none() | instants,
     reverts_at=st.none() | instants,
     reverted_at=st.none() | instants,
-    given=budgets,
+    budget_in_force=budgets,
     given_up=st.integers(0, 99),
     steps=st.lists(steps, max_size=3).map(tuple),
     watched=st.lists(st.builds(Watched, texts, st.integers(0, 10**9), instants), max_size=3).map(tuple),
@@ -104,7 +104,7 @@ runs = st.builds(Run, ids, st.just(RunKind.PREVIEW), st.integers(1, 999)) | st.b
 )
 numbers = st.integers(1, 99_999_999)
 shards = st.integers(0, limits.SHARDS_MAX - 1)
-outcomes = st.sampled_from(Outcome)
+outcomes = st.sampled_from(MemberOutcome)
 
 
 @search(200)
@@ -246,7 +246,7 @@ STORED = Campaign(
     preview_points=40,
     preview_members=4,
     launched_at=NOW,
-    given=Budget(1_000, None),
+    budget_in_force=Budget(1_000, None),
     steps=(Step(Action.CREATE, "staff:x", NOW),),
     watched=(Watched("b1", 12, NOW),),
     version=7,
@@ -322,7 +322,7 @@ def test_what_a_key_was_used_for_is_stored_as_it_always_was() -> None:
 
 def test_what_workers_write_is_stored_as_it_always_was() -> None:
     run = Run("01J", RunKind.BONUS)
-    decision = Decision(3, (0, Outcome.HELD_OUT, 19, Outcome.OUTSIDE), (7, 0, 12, 0))
+    decision = Decision(3, (0, MemberOutcome.HELD_OUT, 19, MemberOutcome.OUTSIDE), (7, 0, 12, 0))
 
     assert items.decision_item(run, 2, decision) == {
         "PK": {"S": "CMP#01J#b1#2"},
@@ -330,14 +330,16 @@ def test_what_workers_write_is_stored_as_it_always_was() -> None:
         "c": {"S": "aHtO"},
         "s": {"S": "7 12"},
     }
-    assert items.decision_item(run, 2, Decision(3, (Outcome.GONE,), (0,)))["c"] == {"S": "G"}
-    assert items.done_item(run, 2, Done(3, (Outcome.APPLIED, Outcome.FAILED), 50), ttl=None) == {
+    assert items.decision_item(run, 2, Decision(3, (MemberOutcome.GONE,), (0,)))["c"] == {"S": "G"}
+    assert items.done_item(run, 2, Done(3, (MemberOutcome.APPLIED, MemberOutcome.FAILED), 50), ttl=None) == {
         "PK": {"S": "CMP#01J#b1#2"},
         "SK": {"S": "Z#00000003"},
         "o": {"S": "AF"},
         "p": {"N": "50"},
     }
-    shard = Shard(2, is_planned=True, chunks=4, members=9, done=1, counts={Outcome.APPLIED: 3}, points=-5, version=6)
+    shard = Shard(
+        2, is_planned=True, chunks=4, members=9, done=1, counts={MemberOutcome.APPLIED: 3}, points=-5, version=6
+    )
     assert items.shard_item(run, shard) == {
         "PK": {"S": "CMP#01J#b1"},
         "SK": {"S": "S#0002"},
@@ -361,7 +363,7 @@ def test_what_workers_write_is_stored_as_it_always_was() -> None:
 
 
 def test_what_the_letters_stand_for_is_for_ever() -> None:
-    assert {outcome.value: outcome.name for outcome in Outcome} == {
+    assert {outcome.value: outcome.name for outcome in MemberOutcome} == {
         "A": "APPLIED",
         "O": "OUTSIDE",
         "H": "HELD_OUT",
@@ -378,7 +380,7 @@ def test_what_the_letters_stand_for_is_for_ever() -> None:
     assert {kind.value: kind.name for kind in RunKind} == {"p": "PREVIEW", "b": "BONUS", "r": "REVERSAL"}
     # A segment is a small letter, and no outcome is one.
     assert limits.CAMPAIGN_SEGMENTS_MAX <= 26
-    assert all(outcome.value.isupper() and len(outcome.value) == 1 for outcome in Outcome)
+    assert all(outcome.value.isupper() and len(outcome.value) == 1 for outcome in MemberOutcome)
 
 
 # --- sizes ------------------------------------------------------------------------------------------------------------
@@ -406,11 +408,14 @@ def half_a_thousand() -> tuple[str, ...]:
             lambda: items.decision_item(Run("C", RunKind.BONUS), 1, Decision(1, (19,) * 500, (1_000,) * 500)),
             3 * 1_024,
         ),
-        (lambda: items.done_item(Run("C", RunKind.BONUS), 1, Done(1, (Outcome.APPLIED,) * 500, 10**9), ttl=1), 1_024),
+        (
+            lambda: items.done_item(Run("C", RunKind.BONUS), 1, Done(1, (MemberOutcome.APPLIED,) * 500, 10**9), ttl=1),
+            1_024,
+        ),
         (
             lambda: items.shard_item(
                 Run("C" * 26, RunKind.PREVIEW, 999),
-                Shard(255, True, 10**6, 10**9, 10**6, dict.fromkeys(Outcome, 10**9), 10**15, 10**6),
+                Shard(255, True, 10**6, 10**9, 10**6, dict.fromkeys(MemberOutcome, 10**9), 10**15, 10**6),
             ),
             1_024,
         ),

@@ -12,7 +12,6 @@ import pytest
 
 from domain import access, limits
 from domain.campaigns import Action, Budget, Campaign, Message, Status, Step, definition, lifecycle, results, work
-from domain.campaigns.chunks import Tools
 from domain.campaigns.lifecycle import CampaignState
 from domain.campaigns.store import (
     Campaigns,
@@ -21,12 +20,13 @@ from domain.campaigns.store import (
     Done,
     KeyTaken,
     KeyUse,
-    Outcome,
+    MemberOutcome,
     Run,
     RunKind,
     Shard,
     TooManyAtWork,
 )
+from domain.campaigns.tools import Tools
 from domain.campaigns.turns import Turn, opening
 from domain.entries import bonus_key
 from domain.refusals import OutcomeUnknown
@@ -420,13 +420,13 @@ def test_the_tenth_chunk_comes_behind_the_ninth(campaigns: Campaigns) -> None:
 # --- decisions and budgets --------------------------------------------------------------------------------------------
 
 
-def decision(number: int, *choices: int | Outcome) -> Decision:
-    return Decision(number, choices, tuple(0 if isinstance(each, Outcome) else 7 + each for each in choices))
+def decision(number: int, *choices: int | MemberOutcome) -> Decision:
+    return Decision(number, choices, tuple(0 if isinstance(each, MemberOutcome) else 7 + each for each in choices))
 
 
 def test_a_decision_stands_as_it_was_first_written(campaigns: Campaigns) -> None:
     assert campaigns.decision(RUN, 1, 1) is None
-    first = decision(1, 0, Outcome.HELD_OUT, 3)
+    first = decision(1, 0, MemberOutcome.HELD_OUT, 3)
 
     assert campaigns.keep_decision(RUN, 1, first, budget=None) == first
     assert campaigns.keep_decision(RUN, 1, decision(1, 1), budget=None) == first
@@ -522,8 +522,8 @@ def test_of_many_who_decide_for_a_chunk_at_once_one_does_and_pays(campaigns: Cam
 
 def test_what_became_of_a_chunk_is_written_once_and_the_progress_with_it(campaigns: Campaigns) -> None:
     assert (campaigns.done(RUN, 2, 1), campaigns.shard(RUN, 2)) == (None, Shard(2))
-    done = Done(1, (Outcome.APPLIED, Outcome.BLOCKED), 10)
-    after = Shard(2, done=1, counts={Outcome.APPLIED: 1, Outcome.BLOCKED: 1}, points=10)
+    done = Done(1, (MemberOutcome.APPLIED, MemberOutcome.BLOCKED), 10)
+    after = Shard(2, done=1, counts={MemberOutcome.APPLIED: 1, MemberOutcome.BLOCKED: 1}, points=10)
 
     campaigns.finish(RUN, done, Shard(2), after)
 
@@ -546,7 +546,7 @@ def test_what_became_of_a_chunk_is_written_once_and_the_progress_with_it(campaig
 def test_what_goes_back_to_the_budget_goes_with_it_or_not_at_all(campaigns: Campaigns) -> None:
     full, left = Budget(100), Budget(60)
     campaigns.keep_decision(RUN, 2, decision(1, 0), budget=(full, left))
-    done, after = Done(1, (Outcome.BLOCKED,), 0), Shard(2, done=1, counts={Outcome.BLOCKED: 1})
+    done, after = Done(1, (MemberOutcome.BLOCKED,), 0), Shard(2, done=1, counts={MemberOutcome.BLOCKED: 1})
 
     with pytest.raises(Contended):
         campaigns.finish(RUN, done, Shard(2), after, budget=(full, full))
@@ -560,10 +560,10 @@ def test_what_goes_back_to_the_budget_goes_with_it_or_not_at_all(campaigns: Camp
 
 def test_of_many_who_finish_at_once_each_chunk_counts_once(campaigns: Campaigns) -> None:
     def finish(number: int) -> str:
-        done = Done(number, (Outcome.APPLIED,), 10)
+        done = Done(number, (MemberOutcome.APPLIED,), 10)
         for attempt in range(limits.CAMPAIGN_ATTEMPTS_MAX):
             seen = campaigns.shard(RUN, 3)
-            counts = {Outcome.APPLIED: seen.counts.get(Outcome.APPLIED, 0) + 1}
+            counts = {MemberOutcome.APPLIED: seen.counts.get(MemberOutcome.APPLIED, 0) + 1}
             try:
                 campaigns.finish(
                     RUN, done, seen, replace(seen, done=seen.done + 1, counts=counts, points=seen.points + 10)
@@ -580,7 +580,7 @@ def test_of_many_who_finish_at_once_each_chunk_counts_once(campaigns: Campaigns)
 
     assert Counter(answers) == {"done": 4, "was done": 8}
     shard = campaigns.shard(RUN, 3)
-    assert (shard.done, shard.points, shard.counts, shard.version) == (4, 40, {Outcome.APPLIED: 4}, 4)
+    assert (shard.done, shard.points, shard.counts, shard.version) == (4, 40, {MemberOutcome.APPLIED: 4}, 4)
     assert campaigns.done_numbers(RUN, 3) == {1, 2, 3, 4}
 
 
@@ -612,7 +612,7 @@ def test_what_a_preview_leaves_is_forgotten_and_what_was_given_is_not(table: Tab
     campaigns = CampaignTable(table.connection, table.name, shards=SHARDS)
     for run in (Run("C1", RunKind.PREVIEW, 2), RUN, Run("C1", RunKind.REVERSAL)):
         campaigns.keep_chunk(run, 1, Chunk(1, ("A",)))
-        campaigns.finish(run, Done(1, (Outcome.APPLIED,), 1), Shard(1), Shard(1))
+        campaigns.finish(run, Done(1, (MemberOutcome.APPLIED,), 1), Shard(1), Shard(1))
 
     found = {key: item.get("ttl") for key, item in table.contents().items()}
 
@@ -769,7 +769,7 @@ def test_many_workers_at_once_give_and_take_back_each_bonus_once(
     assert found.status is Status.REVERTED
     given, taken = (results.progress(campaigns, run) for run in (RUN, Run("C1", RunKind.REVERSAL)))
     assert (given.points, given.done, campaigns.budget(RUN)) == (140, 14, Budget(10))
-    assert (taken.points, taken.outcomes[Outcome.APPLIED]) == (-140 + 15, 7)
+    assert (taken.points, taken.outcomes[MemberOutcome.APPLIED]) == (-140 + 15, 7)
     heads = [head_of(store, name.upper()) for name in MEMBERS]
     # Joined; blocked; given and taken back; and one of those has spent some.
     assert Counter(head.seq for head in heads) == {1: 6, 2: 1, 3: 6, 4: 1}

@@ -1,6 +1,5 @@
 """The work on one chunk: deciding who gets what, giving it, or taking it back, and writing down what became of everybody."""
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -9,44 +8,18 @@ from datetime import datetime
 from typing import TypeVar
 
 from domain import ledger, limits, notices
-from domain.campaigns import giving, stages
+from domain.campaigns import choosing, giving, stages
 from domain.campaigns.definition import Budget, Campaign, is_over
-from domain.campaigns.store import Campaigns, Chunk, Decision, Done, Outcome, Run, RunKind
-from domain.campaigns.turns import NotATurn, Turn
+from domain.campaigns.store import Chunk, Decision, Done, MemberOutcome, Run, RunKind
+from domain.campaigns.tools import NotDone, OutOfTime, Stopped, Tools
+from domain.campaigns.turns import NotATurn
 from domain.entries import bonus_key, reversal_key
 from domain.ledger import Booking
 from domain.members import Profile
-from domain.programs import Program
 from domain.refusals import OutcomeUnknown
-from domain.store import Contended, Home, Store
+from domain.store import Contended, Home
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What whoever takes turns needs. `send` hands turns on, and returns when they are safe; `has_time` tells whether there is
-    time for more; `tell` hears of an account with which something is wrong, and of what.
-
-    `is_last` says that a turn will not come again: then accounts with which something is wrong are given up as `FAILED`.
-    """
-
-    campaigns: Campaigns
-    store: Store
-    program: Program
-    now: Callable[[], datetime]
-    send: Callable[[Iterable[Turn]], None]
-    has_time: Callable[[], bool] = lambda: True
-    tell: Callable[[str, Exception], None] = lambda _account, _error: None
-    is_last: bool = False
-
-
-class OutOfTime(Exception):
-    """There was no time left for the rest of a chunk; it comes again, and goes on."""
-
-
-class NotDone(Exception):
-    """Something was wrong with some accounts of a chunk; the others are done."""
 
 
 @dataclass(slots=True)
@@ -90,7 +63,7 @@ class ChunkWork:
 
     # --- deciding ------------------------------------------------------------------------------------------------------
 
-    def _looked_at(self, accounts: Iterable[str], look: Callable[[str], T]) -> dict[str, T | Outcome]:
+    def _looked_at(self, accounts: Iterable[str], look: Callable[[str], T]) -> dict[str, T | MemberOutcome]:
         """What a look at each account finds, all of them at once: nothing of it is kept until all are looked at."""
         try:
             found = self._act(accounts, look)
@@ -100,38 +73,38 @@ class ChunkWork:
         self._require_right()
         return found
 
-    def _judged(self, account: str) -> int | Outcome:
+    def _judged(self, account: str) -> int | MemberOutcome:
         """What a member is to get, as they are now."""
         program, now = self.tools.program, self.tools.now()
         home = self.homes[account] = giving.read(self.tools.store, account)
         if home is None or home.profile is None:
-            return Outcome.GONE
+            return MemberOutcome.GONE
         head = home.records[0]
         if (no := giving.BARRED.get(head.state.status)) is not None:
             return no
         draft, state = self.campaign.draft, ledger.current(head, now, program).state
         if self._is_over(max(now, state.at)):
-            return Outcome.LATE
+            return MemberOutcome.LATE
         if not draft.audience.includes(state, home.profile, program):
-            return Outcome.OUTSIDE
+            return MemberOutcome.OUTSIDE
         segment = draft.award.of(state, home.profile, program)
         if segment is None:
-            return Outcome.OUTSIDE
-        return Outcome.HELD_OUT if is_held_out(self.campaign, account) else segment
+            return MemberOutcome.OUTSIDE
+        return MemberOutcome.HELD_OUT if choosing.is_held_out(self.campaign, account) else segment
 
-    def _counted(self, choice: int | Outcome) -> Outcome:
-        if isinstance(choice, Outcome):
+    def _counted(self, choice: int | MemberOutcome) -> MemberOutcome:
+        if isinstance(choice, MemberOutcome):
             return choice
         self.points += self.campaign.draft.award.segments[choice].points
-        return Outcome.APPLIED
+        return MemberOutcome.APPLIED
 
     def _decided(self, chunk: Chunk) -> Decision:
         """Decides for a chunk, and takes from the budget what that comes to, in one step."""
         choices = tuple(self._looked_at(chunk.accounts, self._judged).values())
-        campaigns, given = self.tools.campaigns, self.campaign.given
+        campaigns, whole = self.tools.campaigns, self.campaign.budget_in_force
         for attempt in range(limits.CAMPAIGN_ATTEMPTS_MAX):
-            left = (campaigns.budget(self.run) or given) if given else given
-            granted, rest = within(choices, left, self.campaign)
+            left = (campaigns.budget(self.run) or whole) if whole else whole
+            granted, rest = choosing.within(choices, left, self.campaign)
             made = Decision(self.number, granted, tuple(map(self._seen, chunk.accounts, granted)))
             try:
                 taken = (left, rest) if rest != left else None
@@ -148,13 +121,13 @@ class ChunkWork:
             self.homes.clear()
         return kept
 
-    def _seen(self, account: str, choice: int | Outcome) -> int:
+    def _seen(self, account: str, choice: int | MemberOutcome) -> int:
         home = self.homes.get(account)
-        return 0 if isinstance(choice, Outcome) or home is None else home.records[0].seq
+        return 0 if isinstance(choice, MemberOutcome) or home is None else home.records[0].seq
 
     # --- giving --------------------------------------------------------------------------------------------------------
 
-    def _given(self, chunk: Chunk, decision: Decision) -> list[Outcome]:
+    def _given(self, chunk: Chunk, decision: Decision) -> list[MemberOutcome]:
         chosen = _chosen(chunk, decision)
         ready = self._ready(chosen)
         outcomes = self._act(chosen, lambda account: self._give(account, *chosen[account], ready))
@@ -178,7 +151,7 @@ class ChunkWork:
             self.tools.store.note_due_all(accounts, day)
         return ready
 
-    def _give(self, account: str, segment: int, seen: int, ready: dict[str, Booking]) -> Outcome:
+    def _give(self, account: str, segment: int, seen: int, ready: dict[str, Booking]) -> MemberOutcome:
         store, campaign, program = self.tools.store, self.campaign, self.tools.program
         key = bonus_key(campaign.id, account)
         # Whoever tries again does not know any more that nobody has written since.
@@ -187,14 +160,14 @@ class ChunkWork:
             if booking is None:
                 home = giving.read(store, account)
                 if home is None:
-                    return Outcome.GONE
+                    return MemberOutcome.GONE
                 fate = giving.fate(store, home, key, giving.BARRED, seq=seen)
-                if isinstance(fate, Outcome):
+                if isinstance(fate, MemberOutcome):
                     return fate
                 if fate is not None:
                     return self._applied(fate, home.profile)
                 if self._is_over(self.tools.now() - limits.CAMPAIGN_WORKER_MAX):
-                    return Outcome.LATE
+                    return MemberOutcome.LATE
                 booking = giving.bonus(campaign, program, home.records[0], segment, now=self.tools.now())
             if self._is_over(max(self.tools.now(), booking.record.state.at)):
                 # Somebody who began in time may still be at it: whoever comes later tells.
@@ -211,7 +184,7 @@ class ChunkWork:
     def _is_over(self, at: datetime) -> bool:
         return is_over(self.campaign.draft.validity, at, self.tools.program)
 
-    def _applied(self, booked: ledger.Outcome, profile: Profile | None) -> Outcome:
+    def _applied(self, booked: ledger.Outcome, profile: Profile | None) -> MemberOutcome:
         account, message = booked.record.account, self.campaign.draft.message
         if message is not None:
             try:
@@ -224,36 +197,36 @@ class ChunkWork:
                 # Words do not undo points: they have the bonus, and whoever comes again tries to tell them again.
                 self._wrong(account, error)
         self.points += booked.entry.points
-        return Outcome.APPLIED
+        return MemberOutcome.APPLIED
 
     # --- settling ------------------------------------------------------------------------------------------------------
 
-    def _settled(self, chunk: Chunk) -> list[Outcome]:
+    def _settled(self, chunk: Chunk) -> list[MemberOutcome]:
         """What became of a chunk of a cancelled campaign: whoever has the bonus has it, and nobody else gets it any more."""
         chosen = _chosen(chunk, self.decision) if self.decision else {}
-        choices = self.decision.choices if self.decision else (Outcome.STOPPED,) * len(chunk.accounts)
+        choices = self.decision.choices if self.decision else (MemberOutcome.STOPPED,) * len(chunk.accounts)
         outcomes = self._act(chosen, lambda account: self._looked_up(account, chosen[account][1]))
         return _outcomes(chunk, choices, outcomes)
 
-    def _looked_up(self, account: str, seen: int) -> Outcome:
+    def _looked_up(self, account: str, seen: int) -> MemberOutcome:
         home = giving.read(self.tools.store, account)
         if home is None:
-            return Outcome.GONE
+            return MemberOutcome.GONE
         fate = giving.fate(self.tools.store, home, bonus_key(self.campaign.id, account), giving.BARRED, seq=seen)
         if isinstance(fate, ledger.Outcome):
             self.points += fate.entry.points
-            return Outcome.APPLIED
-        return Outcome.STOPPED if fate is None else fate
+            return MemberOutcome.APPLIED
+        return MemberOutcome.STOPPED if fate is None else fate
 
     # --- taking back ---------------------------------------------------------------------------------------------------
 
-    def _reverted(self, chunk: Chunk) -> list[Outcome]:
+    def _reverted(self, chunk: Chunk) -> list[MemberOutcome]:
         """Only who was to get something can have it."""
         campaigns = self.tools.campaigns
         bonus = campaigns.decision(source_of(self.run), self.shard, self.number)
         given = _chosen(chunk, bonus) if bonus else {}
         if not given:
-            return [Outcome.NO_BONUS] * len(chunk.accounts)
+            return [MemberOutcome.NO_BONUS] * len(chunk.accounts)
         self.decision = campaigns.decision(self.run, self.shard, self.number) or self._kept(self._ends(chunk, given))
         chosen = _chosen(chunk, self.decision)
         outcomes = self._act(chosen, lambda account: self._take_back(account, given[account][1], chosen[account][1]))
@@ -264,31 +237,33 @@ class ChunkWork:
         behind, and what was over before bars nothing."""
         found = self._looked_at(given, self._end)
         choices = tuple(
-            choice if isinstance(choice := found.get(account, Outcome.NO_BONUS), Outcome) else given[account][0]
+            choice
+            if isinstance(choice := found.get(account, MemberOutcome.NO_BONUS), MemberOutcome)
+            else given[account][0]
             for account in chunk.accounts
         )
         return Decision(self.number, choices, tuple(map(self._seen, chunk.accounts, choices)))
 
-    def _end(self, account: str) -> Outcome | None:
+    def _end(self, account: str) -> MemberOutcome | None:
         home = self.homes[account] = giving.read(self.tools.store, account)
-        return Outcome.GONE if home is None else None
+        return MemberOutcome.GONE if home is None else None
 
-    def _take_back(self, account: str, bonus_behind: int, seen: int) -> Outcome:
+    def _take_back(self, account: str, bonus_behind: int, seen: int) -> MemberOutcome:
         store, campaign, program = self.tools.store, self.campaign, self.tools.program
         home = self.homes.pop(account, None)
         for attempt in range(limits.COMMIT_ATTEMPTS_MAX):
             home = home or giving.read(store, account)
             if home is None:
-                return Outcome.GONE
+                return MemberOutcome.GONE
             # First what is near: whoever goes on with a chunk does not read back to every bonus that is taken back already.
             key = reversal_key(campaign.id, account)
             fate = giving.fate(store, home, key, giving.ENDED, seq=seen - 1)
             if isinstance(fate, ledger.Outcome):
                 self.points += fate.entry.points
-                return Outcome.APPLIED
+                return MemberOutcome.APPLIED
             given = giving.fate(store, home, bonus_key(campaign.id, account), giving.BARRED, seq=bonus_behind)
-            if given is None or isinstance(given, Outcome):
-                return Outcome.NO_BONUS
+            if given is None or isinstance(given, MemberOutcome):
+                return MemberOutcome.NO_BONUS
             if fate is not None:
                 return fate
             booking = giving.reversal(campaign, program, home.records[0], given.entry, now=self.tools.now())
@@ -299,7 +274,7 @@ class ChunkWork:
                 store.pause(attempt)
                 continue
             self.points += giving.booked(booking).entry.points
-            return Outcome.APPLIED
+            return MemberOutcome.APPLIED
         raise OutcomeUnknown("The account is too busy.")
 
     # --- going through -------------------------------------------------------------------------------------------------
@@ -315,11 +290,11 @@ class ChunkWork:
                     raise Stopped
             yield account
 
-    def _act(self, accounts: Iterable[str], act: Callable[[str], T]) -> dict[str, T | Outcome]:
+    def _act(self, accounts: Iterable[str], act: Callable[[str], T]) -> dict[str, T | MemberOutcome]:
         """What becomes of each account."""
         return {account: self._guarded(account, act) for account in self._each(accounts)}
 
-    def _guarded(self, account: str, act: Callable[[str], T]) -> T | Outcome:
+    def _guarded(self, account: str, act: Callable[[str], T]) -> T | MemberOutcome:
         """What becomes of an account; whatever is wrong with one, the others have their turn."""
         # Once more where nobody comes again: what went wrong may have gone wrong behind a write, and the log tells.
         for _ in range(1 + self.tools.is_last):
@@ -330,7 +305,7 @@ class ChunkWork:
                 raise
             except Exception as error:
                 self._wrong(account, error)
-        return Outcome.FAILED
+        return MemberOutcome.FAILED
 
     def _wrong(self, account: str, error: Exception) -> None:
         self.tools.tell(account, error)
@@ -364,7 +339,7 @@ class ChunkWork:
 
     def _returned(self, done: Done) -> tuple[Budget, Budget] | None:
         """What was taken from the budget for those who could not get it, goes back. Of whom it is not known, it does not."""
-        if self.run.kind is not RunKind.BONUS or not self.campaign.given:
+        if self.run.kind is not RunKind.BONUS or not self.campaign.budget_in_force:
             return None
         campaigns, segments, decision = self.tools.campaigns, self.campaign.draft.award.segments, self.decision
         if decision is None:
@@ -373,13 +348,13 @@ class ChunkWork:
         back = [
             segments[choice].points
             for choice, outcome in zip(decision.choices, done.outcomes, strict=True)
-            if not isinstance(choice, Outcome) and outcome not in (Outcome.APPLIED, Outcome.FAILED)
+            if not isinstance(choice, MemberOutcome) and outcome not in (MemberOutcome.APPLIED, MemberOutcome.FAILED)
         ]
         if not back:
             return None
         left = campaigns.budget(self.run)
         assert left is not None, "what was decided was taken from it"
-        return left, _plus(left, sum(back), len(back))
+        return left, choosing.plus(left, sum(back), len(back))
 
 
 def _chosen(chunk: Chunk, decision: Decision) -> dict[str, tuple[int, int]]:
@@ -387,52 +362,20 @@ def _chosen(chunk: Chunk, decision: Decision) -> dict[str, tuple[int, int]]:
     return {
         account: (choice, seen)
         for account, choice, seen in zip(chunk.accounts, decision.choices, decision.seen, strict=True)
-        if not isinstance(choice, Outcome)
+        if not isinstance(choice, MemberOutcome)
     }
 
 
-def _outcomes(chunk: Chunk, choices: Iterable[int | Outcome], outcomes: Mapping[str, Outcome]) -> list[Outcome]:
+def _outcomes(
+    chunk: Chunk, choices: Iterable[int | MemberOutcome], outcomes: Mapping[str, MemberOutcome]
+) -> list[MemberOutcome]:
     """What became of each member of a chunk: why they were to get nothing, or what came of what they were to get."""
     return [
-        choice if isinstance(choice, Outcome) else outcomes[account]
+        choice if isinstance(choice, MemberOutcome) else outcomes[account]
         for account, choice in zip(chunk.accounts, choices, strict=True)
     ]
-
-
-class Stopped(Exception):
-    """The campaign was paused or cancelled while somebody worked on it."""
 
 
 def source_of(run: Run) -> Run:
     """The run whose chunks a run goes through: a reversal goes through those of the bonus, however many have joined since."""
     return Run(run.campaign, RunKind.BONUS) if run.kind is RunKind.REVERSAL else run
-
-
-def is_held_out(campaign: Campaign, account: str) -> bool:
-    """Whether a member is among those who get nothing, so that it can be seen what the campaign brought: follows from campaign
-    and account alone, and is independent of every other campaign's."""
-    digest = hashlib.sha256(f"{campaign.id}:{account}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") % 100 < campaign.draft.hold_out_percent
-
-
-def within(
-    choices: tuple[int | Outcome, ...], left: Budget, campaign: Campaign
-) -> tuple[tuple[int | Outcome, ...], Budget]:
-    """The choices that a budget has enough for, first come, first served, and what is left of it then."""
-    granted: list[int | Outcome] = []
-    for choice in choices:
-        if not isinstance(choice, Outcome):
-            points = campaign.draft.award.segments[choice].points
-            if left.members == 0 or (left.points is not None and left.points < points):
-                granted.append(Outcome.BUDGET)
-                continue
-            left = _plus(left, -points, -1)
-        granted.append(choice)
-    return tuple(granted), left
-
-
-def _plus(left: Budget, points: int, members: int) -> Budget:
-    return Budget(
-        None if left.points is None else left.points + points,
-        None if left.members is None else left.members + members,
-    )

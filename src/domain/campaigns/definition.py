@@ -165,9 +165,9 @@ class Campaign:
     `previews` is how many previews were begun, and `preview_points` and `preview_members` what the last finished one found.
     `launches_at` is when a scheduled one launches, `launched_at` when it did (program's time): none of its entries is older.
     `given_up` is how many members the completed bonus was given up for, because something was wrong with their account.
-    `given` is the budget that holds for it: its own, and, where nobody has approved it, what may be given without. `stopped_at`
-    is when it was cancelled, `settled_at` when what it had given by then was written down, and `reverts_at` when taking back
-    begins. `watched` says how far each run was that is at work.
+    `budget_in_force` is the budget that holds for it: its own, and, where nobody has approved it, what may be given without.
+    `stopped_at` is when it was cancelled, `settled_at` when what it had given by then was written down, and `reverts_at` when
+    somebody asked to take it back. `watched` says how far each run was that is at work.
     """
 
     id: str
@@ -186,7 +186,7 @@ class Campaign:
     stopped_at: datetime | None = None
     reverts_at: datetime | None = None
     reverted_at: datetime | None = None
-    given: Budget = Budget()
+    budget_in_force: Budget = Budget()
     given_up: int = 0
     settled_at: datetime | None = None
     steps: tuple[Step, ...] = field(default=())

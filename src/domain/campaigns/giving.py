@@ -12,7 +12,7 @@ from datetime import datetime
 from domain import accounts, consequences, days, ledger, limits
 from domain.accounts import ROLLING, Status
 from domain.campaigns.definition import Campaign, last_day
-from domain.campaigns.store import Outcome
+from domain.campaigns.store import MemberOutcome
 from domain.entries import Entry, EntryKind, Explanation, Key, Record, bonus_key, reversal_key
 from domain.ledger import Booking, Plan
 from domain.programs import Program
@@ -35,20 +35,24 @@ class BrokenLog(Exception):
 
 # What bars an account from a bonus, whatever the campaign, and what bars it from having one taken back: a closed one has
 # nothing left, and what a merged one had is another's.
-BARRED = {Status.BLOCKED: Outcome.BLOCKED, Status.CLOSED: Outcome.CLOSED, Status.MERGED: Outcome.MERGED}
-ENDED = {Status.CLOSED: Outcome.CLOSED, Status.MERGED: Outcome.MERGED}
+BARRED = {
+    Status.BLOCKED: MemberOutcome.BLOCKED,
+    Status.CLOSED: MemberOutcome.CLOSED,
+    Status.MERGED: MemberOutcome.MERGED,
+}
+ENDED = {Status.CLOSED: MemberOutcome.CLOSED, Status.MERGED: MemberOutcome.MERGED}
 
 
 def fate(
-    store: Store, home: Home, key: Key, barring: Mapping[Status, Outcome], *, seq: int = 0
-) -> ledger.Outcome | Outcome | None:
+    store: Store, home: Home, key: Key, barring: Mapping[Status, MemberOutcome], *, seq: int = 0
+) -> ledger.Outcome | MemberOutcome | None:
     """What has become of an account under a system key: where its entry stands, or what barred it; None while neither has.
 
     Looks at all records behind `seq`. Of an entry and a bar the first in the log counts, for ever: whoever was blocked when one
     worker came by gets nothing from another who comes later, or the two would tell two stories. Raises `BrokenLog`; refuses
     `OutcomeUnknown`.
     """
-    found: ledger.Outcome | Outcome | None = None
+    found: ledger.Outcome | MemberOutcome | None = None
     for record in _newest_first(store, home, seq):
         index = next((index for index, entry in enumerate(record.entries) if entry.key == key), None)
         if index is not None:

@@ -236,7 +236,7 @@ def launch(
         if budget.points is None:
             # However many join meanwhile: never more than was approved, or than needs no approval.
             budget = Budget(max(most, campaign.preview_points or 0), budget.members)
-        begun = replace(campaign, given=budget)
+        begun = replace(campaign, budget_in_force=budget)
         return begun if at is None else replace(begun, status=Status.SCHEDULED, launches_at=at)
 
     def launched(campaign: Campaign) -> Campaign:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domain.campaigns.store import Campaigns, Chunk, Outcome, Run, Shard
+from domain.campaigns.store import Campaigns, Chunk, MemberOutcome, Run, Shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Progress:
     members: int
     chunks: int
     chunks_done: int
-    outcomes: Counter[Outcome]
+    outcomes: Counter[MemberOutcome]
     points: int
 
     @property
@@ -32,7 +32,7 @@ def progress(campaigns: Campaigns, run: Run) -> Progress:
 
 def summed(found: Sequence[Shard], *, shards: int) -> Progress:
     """The progress that shards come to, of all `shards` there are."""
-    outcomes: Counter[Outcome] = Counter()
+    outcomes: Counter[MemberOutcome] = Counter()
     for each in found:
         outcomes.update(each.counts)
     return Progress(
@@ -46,7 +46,7 @@ def summed(found: Sequence[Shard], *, shards: int) -> Progress:
     )
 
 
-def of_member(campaigns: Campaigns, run: Run, source: Run, account: str) -> Outcome | None:
+def of_member(campaigns: Campaigns, run: Run, source: Run, account: str) -> MemberOutcome | None:
     """What became of a member in a run that goes through the chunks of `source`; None while their turn has not come, and for
     whoever joined later. Some ten reads, however many members there are: the chunks of a shard are in the order of their
     accounts."""

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from domain import limits
 from domain.campaigns.definition import Action, Campaign, Status, Step, is_over
-from domain.campaigns.store import Campaigns, Outcome, Run, RunKind
+from domain.campaigns.store import Campaigns, MemberOutcome, Run, RunKind
 from domain.programs import Program
 
 # Who made a step that nobody made: it was time.
@@ -42,16 +42,16 @@ def begin_due(campaigns: Campaigns, program: Program, campaign: Campaign, *, now
 
 
 def completed(
-    campaign: Campaign, run: Run, *, points: int, outcomes: Mapping[Outcome, int], now: datetime
+    campaign: Campaign, run: Run, *, points: int, outcomes: Mapping[MemberOutcome, int], now: datetime
 ) -> Campaign | None:
     """The campaign after the last member of a run had their turn; None where that changes nothing any more."""
     counts = Counter(outcomes)
     match run.kind:
         case RunKind.PREVIEW if run.number == campaign.previews and campaign.previewed < run.number:
-            members = counts[Outcome.APPLIED]
+            members = counts[MemberOutcome.APPLIED]
             return replace(campaign, previewed=run.number, preview_points=points, preview_members=members)
         case RunKind.BONUS if campaign.status is Status.RUNNING:
-            return replace(campaign, status=Status.COMPLETED, ended_at=now, given_up=counts[Outcome.FAILED])
+            return replace(campaign, status=Status.COMPLETED, ended_at=now, given_up=counts[MemberOutcome.FAILED])
         case RunKind.BONUS if campaign.is_unsettled:
             return replace(campaign, settled_at=now)
         case RunKind.REVERSAL if campaign.status is Status.REVERTING:

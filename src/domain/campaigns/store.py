@@ -29,7 +29,7 @@ class Run:
         return f"{self.kind.value}{self.number}"
 
 
-class Outcome(Enum):
+class MemberOutcome(Enum):
     """What became of a member in a run; the letter stands in the chunk."""
 
     # They got the bonus, would get it, or it was taken back.
@@ -81,7 +81,7 @@ class Decision:
     choice stands behind it in the account's log."""
 
     number: int
-    choices: tuple[int | Outcome, ...]
+    choices: tuple[int | MemberOutcome, ...]
     seen: tuple[int, ...]
 
 
@@ -90,7 +90,7 @@ class Done:
     """What became of each member of a chunk, in its order, and the points that moved (those taken back are less than 0)."""
 
     number: int
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[MemberOutcome, ...]
     points: int
 
 
@@ -104,7 +104,7 @@ class Shard:
     chunks: int = 0
     members: int = 0
     done: int = 0
-    counts: Mapping[Outcome, int] = field(default_factory=dict)
+    counts: Mapping[MemberOutcome, int] = field(default_factory=dict)
     points: int = 0
     version: int = 0
 

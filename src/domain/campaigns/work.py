@@ -10,9 +10,10 @@ from itertools import islice
 
 from domain import limits
 from domain.campaigns import results, stages
-from domain.campaigns.chunks import ChunkWork, Stopped, Tools, source_of
+from domain.campaigns.chunks import ChunkWork, source_of
 from domain.campaigns.definition import Campaign
 from domain.campaigns.store import Chunk, Run, RunKind
+from domain.campaigns.tools import Stopped, Tools
 from domain.campaigns.turns import NotATurn, Turn, opening
 from domain.refusals import OutcomeUnknown
 from domain.store import Contended

@@ -28,9 +28,9 @@ from domain import access, days, lists, members, programs, purchases, visits
 from domain.access import Role
 from domain.campaigns import Audience, Draft, Validity, definition, lifecycle, results, work
 from domain.campaigns import turns as campaign_turns
-from domain.campaigns.chunks import OutOfTime, Tools
 from domain.campaigns.lifecycle import Changed
 from domain.campaigns.store import Run, RunKind
+from domain.campaigns.tools import OutOfTime, Tools
 from domain.entries import Basket, BasketLine, Money
 from domain.lists.store import Unusable
 from domain.members import Lookup, Profile

@@ -7,7 +7,7 @@ import strawberry
 
 from domain import campaigns, days, limits, members
 from domain.campaigns import lifecycle, results
-from domain.campaigns.store import Outcome, Run, RunKind
+from domain.campaigns.store import MemberOutcome, Run, RunKind
 from domain.members import InvalidEmail, InvalidPhone
 from domain.refusals import InvalidText, MemberNotFound
 from schema.context import Context, Info
@@ -42,7 +42,7 @@ class CampaignStatus(Enum):
 
 @strawberry.enum(description="What became of a member in a campaign.")
 class CampaignOutcome(Enum):
-    """Outcomes of `domain.campaigns.store.Outcome`."""
+    """Outcomes of `domain.campaigns.store.MemberOutcome`."""
 
     APPLIED = strawberry.enum_value("APPLIED", description="They got the points; of a reversal: those were taken back.")
     OUTSIDE = strawberry.enum_value("OUTSIDE", description="They are not in the audience, or in none of its segments.")
@@ -249,9 +249,9 @@ class Campaign(Node):
     def budget_left(self, info: Info) -> CampaignBudgetLeft | None:
         """Read when asked for."""
         kept = self.kept
-        if not kept.given or kept.launched_at is None:
+        if not kept.budget_in_force or kept.launched_at is None:
             return None
-        left = info.context.campaigns.store.budget(Run(kept.id, RunKind.BONUS)) or kept.given
+        left = info.context.campaigns.store.budget(Run(kept.id, RunKind.BONUS)) or kept.budget_in_force
         return CampaignBudgetLeft(points_left=_long(left.points), members_left=_long(left.members))
 
     @strawberry.field(
@@ -313,7 +313,7 @@ def campaign_of(context: Context, kept: campaigns.Campaign) -> Campaign:
         ],
         valid_days=_long(draft.validity.days),
         valid_until=_date(draft.validity.until),
-        budget=budget_of(kept.given or draft.budget),
+        budget=budget_of(kept.budget_in_force or draft.budget),
         hold_out_percent=Long(draft.hold_out_percent),
         message=CampaignMessage(title=draft.message.title, text=draft.message.text) if draft.message else None,
         is_approval_needed=lifecycle.needs_approval(kept, context.program),
@@ -338,18 +338,18 @@ def budget_of(budget: campaigns.Budget) -> CampaignBudget:
 
 def _progress(context: Context, run: Run) -> CampaignProgress:
     found = results.progress(context.campaigns.store, run)
-    told = {Outcome.APPLIED, Outcome.FAILED}
+    told = {MemberOutcome.APPLIED, MemberOutcome.FAILED}
     return CampaignProgress(
         is_planned=found.is_planned,
         planned=Long(found.members),
         done=Long(found.done),
-        applied=Long(found.outcomes[Outcome.APPLIED]),
+        applied=Long(found.outcomes[MemberOutcome.APPLIED]),
         skips=[
             CampaignSkipped(reason=CampaignOutcome[outcome.name], member_count=Long(count))
             for outcome, count in found.outcomes.most_common()
             if outcome not in told
         ],
-        failed=Long(found.outcomes[Outcome.FAILED]),
+        failed=Long(found.outcomes[MemberOutcome.FAILED]),
         points=Long(found.points),
         chunk_count=Long(found.chunks),
         chunks_done=Long(found.chunks_done),
@@ -373,7 +373,7 @@ def _audience(audience: campaigns.Audience) -> CampaignAudience:
     )
 
 
-def _outcome(outcome: Outcome | None) -> CampaignOutcome | None:
+def _outcome(outcome: MemberOutcome | None) -> CampaignOutcome | None:
     return None if outcome is None else CampaignOutcome[outcome.name]
 
 

@@ -23,7 +23,7 @@ from domain.campaigns import (
     Validity,
 )
 from domain.campaigns.definition import Watched
-from domain.campaigns.store import Chunk, Decision, Done, KeyUse, Outcome, Run, Shard
+from domain.campaigns.store import Chunk, Decision, Done, KeyUse, MemberOutcome, Run, Shard
 from storage import keys
 from storage.items.attributes import MarksAttribute
 from storage.items.claims import RefusalAttribute
@@ -120,7 +120,7 @@ def campaign_item(campaign: Campaign) -> Item:
     document = {
         "draft": _draft_document(campaign.draft),
         "status": campaign.status.value,
-        "given": _pair(campaign.given),
+        "given": _pair(campaign.budget_in_force),
         "watched": [[each.run, each.reached, millis(each.at)] for each in campaign.watched],
         "steps": [[step.action.value, step.by, millis(step.at)] for step in campaign.steps],
         **{name: value for name, value in {**facts, **times}.items() if value is not None},
@@ -139,7 +139,7 @@ def campaign_from(item: Item) -> Campaign:
         id=keys.campaign_id(row.sk),
         draft=_draft_of(values["draft"]),
         status=Status(values["status"]),
-        given=Budget(*values["given"]),
+        budget_in_force=Budget(*values["given"]),
         steps=tuple(Step(Action(action), by, instant_of(at)) for action, by, at in values["steps"]),
         watched=tuple(Watched(run, reached, instant_of(at)) for run, reached, at in values["watched"]),
         version=int(row.version),
@@ -233,7 +233,7 @@ def shard_from(item: Item) -> Shard:
         chunks=int(row.chunks),
         members=int(row.members),
         done=int(row.done),
-        counts={Outcome(letter): count for letter, count in (row.counts or {}).items()},
+        counts={MemberOutcome(letter): count for letter, count in (row.counts or {}).items()},
         points=int(row.points),
         version=int(row.version),
     )
@@ -269,7 +269,7 @@ def chunk_from(item: Item) -> Chunk:
 def decision_item(run: Run, shard: int, decision: Decision) -> Item:
     """A decision as its item."""
     letters = "".join(
-        each.value if isinstance(each, Outcome) else chr(_FIRST_SEGMENT + each) for each in decision.choices
+        each.value if isinstance(each, MemberOutcome) else chr(_FIRST_SEGMENT + each) for each in decision.choices
     )
     place = keys.chunks(run.campaign, str(run), shard), keys.decision(decision.number)
     seen = " ".join(str(seq) for each, seq in zip(decision.choices, decision.seen, strict=True) if type(each) is int)
@@ -279,9 +279,9 @@ def decision_item(run: Run, shard: int, decision: Decision) -> Item:
 def decision_from(item: Item) -> Decision:
     """The decision of an item."""
     row = DecisionRow.from_raw_data(item)
-    choices = [ord(letter) - _FIRST_SEGMENT if letter.islower() else Outcome(letter) for letter in row.choices]
+    choices = [ord(letter) - _FIRST_SEGMENT if letter.islower() else MemberOutcome(letter) for letter in row.choices]
     seqs = iter((row.seen or "").split())
-    seen = tuple(0 if isinstance(each, Outcome) else int(next(seqs)) for each in choices)
+    seen = tuple(0 if isinstance(each, MemberOutcome) else int(next(seqs)) for each in choices)
     return Decision(keys.chunk_number(row.sk), tuple(choices), seen)
 
 
@@ -298,4 +298,4 @@ def done_item(run: Run, shard: int, done: Done, *, ttl: int | None) -> Item:
 def done_from(item: Item) -> Done:
     """What became of a chunk, of its item."""
     row = DoneRow.from_raw_data(item)
-    return Done(keys.chunk_number(row.sk), tuple(map(Outcome, row.outcomes)), int(row.points))
+    return Done(keys.chunk_number(row.sk), tuple(map(MemberOutcome, row.outcomes)), int(row.points))
