@@ -51,7 +51,7 @@ class MemberListFailure(Enum):
     NOT_TEXT = strawberry.enum_value("NOT_TEXT", description="It is no text in UTF-8.")
     LINE_TOO_LONG = strawberry.enum_value("LINE_TOO_LONG", description="A line has more than 65,536 bytes.")
     TOO_MANY_LINES = strawberry.enum_value(
-        "TOO_MANY_LINES", description="It has more than 1,000,000 lines; make several lists of it."
+        "TOO_MANY_LINES", description=f"It has more than {limits.LIST_LINES_MAX:,} lines; make several lists of it."
     )
     CHANGED = strawberry.enum_value(
         "CHANGED", description="It was replaced or removed after its import had been asked for."
@@ -112,8 +112,9 @@ class MemberList(Node):
     @strawberry.field(
         description="A signed address to send the file to, with PUT and nothing else: it is good for an hour at most, a new one "
         "is had by asking, and whoever has it can send a file. The file is text in UTF-8, one line a member; of a CSV file the "
-        "first column counts, and a first line that names what the lines are is skipped. It has up to 1,000,000 lines and "
-        "128 MiB. Null once the import was asked for, and for those who may not make lists."
+        "first column counts, and a first line that names what the lines are is skipped. It has up to "
+        f"{limits.LIST_LINES_MAX:,} lines and {limits.LIST_BYTES_MAX // 1024**2} MiB. Null once the import "
+        "was asked for, and for those who may not make lists."
     )
     def upload_url(self, info: Info) -> str | None:
         """Signed only when somebody asks."""
@@ -122,8 +123,8 @@ class MemberList(Node):
         return context.lists.uploads.url(self.key) if is_given else None
 
     @strawberry.field(
-        description="Lines that added nobody, of one kind or of each, in their order: 1,000 of each kind are known at most, "
-        "and 100 of each are told at a time."
+        description=f"Lines that added nobody, of one kind or of each, in their order: {limits.LIST_EXAMPLES_MAX:,} of each "
+        f"kind are known at most, and {limits.LIST_EXAMPLES_PAGE} of each are told at a time."
     )
     def examples(
         self, info: Info, kind: MemberListFlaw | None = None, after_line: Long = _FIRST

@@ -125,7 +125,8 @@ class SubmissionTally:
 
 
 @strawberry.type(
-    description="Purchases that were submitted in one call. It is remembered for 35 days, the purchases for ever."
+    description="Purchases that were submitted in one call. It is remembered for "
+    f"{limits.SUBMISSION_RETENTION.days} days, the purchases for ever."
 )
 class Submission(Node):
     """A submission by its id."""
@@ -236,7 +237,8 @@ class PurchasesSubmitInput:
 
     idempotency_key: str = strawberry.field(description=IDEMPOTENCY_KEY)
     purchases: list[PurchaseRecordInput] = strawberry.field(
-        description="1 to 500 purchases. Each is recorded once by its source and externalId, however often it is submitted."
+        description=f"1 to {limits.SUBMISSION_PURCHASES_MAX} purchases. Each is recorded once by its source and "
+        "externalId, however often it is submitted."
     )
 
 
@@ -345,7 +347,8 @@ class SubmissionMutations:
 
     purchases_submit: PurchasesSubmitPayload = strawberry.field(
         resolver=purchases_submit,
-        description="Takes up to 500 purchases at once and records them soon: what is wrong with one by itself is said in its "
+        description=f"Takes up to {limits.SUBMISSION_PURCHASES_MAX} purchases at once and records them soon: what is "
+        "wrong with one by itself is said in its "
         "own receipt, the others are queued, and each comes to what `purchaseRecord` would come to when its turn comes. Those "
         "that a worker takes together are booked in their order here; between batches the order is the queue's, which promises "
         "none. Needs purchases of a till, or a manager.",

@@ -155,7 +155,7 @@ class CampaignProgress:
     skips: list[CampaignSkipped] = strawberry.field(description="Members who got nothing, by reason, most first.")
     failed: Long = strawberry.field(description="Members with whose account something was wrong.")
     points: Long = strawberry.field(description="Points that moved; taken back, they are less than 0.")
-    chunk_count: Long = strawberry.field(description="Chunks of up to 500 members.")
+    chunk_count: Long = strawberry.field(description=f"Chunks of up to {limits.CHUNK_MEMBERS_MAX} members.")
     chunks_done: Long
 
 
@@ -214,7 +214,9 @@ class Campaign(Node):
     launched_at: DateTime | None
     ended_at: DateTime | None = strawberry.field(description="When it was completed, or cancelled.")
     reverted_at: DateTime | None
-    steps: list[CampaignStep] = strawberry.field(description="What was done with it, the oldest first; 60 at most.")
+    steps: list[CampaignStep] = strawberry.field(
+        description=f"What was done with it, the oldest first: how it was made, and the last {limits.CAMPAIGN_STEPS_MAX} steps."
+    )
     kept: strawberry.Private[campaigns.Campaign]
 
     @strawberry.field(description="The newest preview; null before the first.")
