@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, Protocol
+from typing import Protocol
 
 from domain import days, limits, tiers, visits
-from domain.messages import Poison, parsed
+from domain.messages import NotATurn, turn_values
 from domain.programs import Program
 from domain.store import Store
 
@@ -57,10 +57,6 @@ class Turn:
 
 # Whose accounts: those with something due on a day, or all members where there is none; and which shard of them.
 Partition = tuple[int | None, int]
-
-
-class NotATurn(Poison):
-    """A message that no planner has written; the text says what is wrong with it."""
 
 
 class Agenda(Protocol):
@@ -147,12 +143,7 @@ def turns(accounts: Iterable[str], *, day: int, round_: Round) -> Iterator[Turn]
 
 def turn_from(text: str) -> Turn:
     """The turn that a message holds. Raises `NotATurn` for any other text."""
-    try:
-        values: Any = parsed(text)
-    except ValueError:
-        raise NotATurn("it is not JSON") from None
-    if not isinstance(values, dict) or values.keys() != {"accounts", "day", "round"}:
-        raise NotATurn("it has not just accounts, day and round")
+    values = turn_values(text, "accounts", "day", "round")
     accounts, day = values["accounts"], values["day"]
     if not (
         isinstance(accounts, list)

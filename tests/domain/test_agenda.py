@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import agenda, days, limits, visits
-from domain.agenda import NotATurn, Planned, Round, Turn
+from domain.agenda import Planned, Round, Turn
+from domain.messages import NotATurn
 from domain.programs import Program
 from storage.memory import Memory, MemoryAgenda
 from tests.domain.world import PROGRAM, at, buy, day, enroll, program, search

@@ -12,8 +12,8 @@ from domain import limits
 from domain.campaigns import Action, Status, results, work
 from domain.campaigns.store import Chunk, MemberOutcome, Run, RunKind
 from domain.campaigns.tools import OutOfTime
-from domain.campaigns.turns import NotATurn, Turn, opening, turn_from
-from domain.messages import Poison
+from domain.campaigns.turns import Turn, opening, turn_from
+from domain.messages import NotATurn, Poison
 from tests.domain.campaigning import Desk, Failing, Meanwhile, bonus_run, draft, names_of, reversal_run
 from tests.domain.world import search
 

@@ -12,8 +12,9 @@ from domain import limits, lists
 from domain.access import Role, actor
 from domain.campaigns import Audience
 from domain.campaigns.store import MemberOutcome
-from domain.lists import By, Failure, Flaw, ListStatus, NotATurn, OutOfTime, Report, Turn, turn_from
+from domain.lists import By, Failure, Flaw, ListStatus, OutOfTime, Report, Turn, turn_from
 from domain.lists.store import Part
+from domain.messages import NotATurn
 from domain.refusals import IdempotencyKeyReused, InvalidText, OutcomeUnknown, Refusal
 from domain.store import Contended
 from tests.domain.campaigning import Desk, draft

@@ -12,10 +12,10 @@ from domain.campaigns import choosing, giving, stages
 from domain.campaigns.definition import Budget, Campaign, is_over
 from domain.campaigns.store import Chunk, Decision, Done, MemberOutcome, Run, RunKind
 from domain.campaigns.tools import NotDone, OutOfTime, Stopped, Tools
-from domain.campaigns.turns import NotATurn
 from domain.entries import bonus_key, reversal_key
 from domain.ledger import Booking
 from domain.members import Profile
+from domain.messages import NotATurn
 from domain.refusals import OutcomeUnknown
 from domain.store import Contended, Home
 

@@ -4,16 +4,10 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from domain import limits
 from domain.campaigns.store import Run, RunKind
-from domain.messages import Poison, parsed
-
-
-class NotATurn(Poison):
-    """A message that no part of this program has written, or that names what is not there; the text says what is wrong with
-    it."""
+from domain.messages import NotATurn, turn_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +27,7 @@ class Turn:
 
 def turn_from(text: str) -> Turn:
     """The turn that a message holds. Raises `NotATurn` for any other text."""
-    try:
-        values: Any = parsed(text)
-    except ValueError:
-        raise NotATurn("it is not JSON") from None
-    if not isinstance(values, dict) or not {"campaign", "run", "shard"} <= values.keys() <= {
-        "campaign",
-        "run",
-        "shard",
-        "chunk",
-    }:
-        raise NotATurn("it has not just campaign, run, shard and chunk")
+    values = turn_values(text, "campaign", "run", "shard", also="chunk")
     campaign, run, shard, chunk = (values.get(name) for name in ("campaign", "run", "shard", "chunk"))
     kinds = {kind.value: kind for kind in RunKind}
     if not isinstance(campaign, str) or not campaign.isascii() or not 0 < len(campaign) <= limits.ACCOUNT_LENGTH_MAX:

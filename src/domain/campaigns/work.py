@@ -14,7 +14,8 @@ from domain.campaigns.chunks import ChunkWork, source_of
 from domain.campaigns.definition import Campaign
 from domain.campaigns.store import Chunk, Run, RunKind
 from domain.campaigns.tools import Stopped, Tools
-from domain.campaigns.turns import NotATurn, Turn, opening
+from domain.campaigns.turns import Turn, opening
+from domain.messages import NotATurn
 from domain.refusals import OutcomeUnknown
 from domain.store import Contended
 

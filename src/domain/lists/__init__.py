@@ -20,7 +20,7 @@ from domain.lists.importing import (
 )
 from domain.lists.member_list import By, Failure, Flaw, ListStatus, MemberList, Report, Upload
 from domain.lists.resolving import OutOfTime, Tools, resolve
-from domain.lists.turns import NotATurn, Turn, is_about_a_list, turn_from
+from domain.lists.turns import Turn, is_about_a_list, turn_from
 
 __all__ = [
     "CREATE_REFUSALS",
@@ -35,7 +35,6 @@ __all__ = [
     "ListStatus",
     "ListTooLarge",
     "MemberList",
-    "NotATurn",
     "OutOfTime",
     "Report",
     "Tools",

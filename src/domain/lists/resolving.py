@@ -14,8 +14,9 @@ from domain.accounts import Status
 from domain.lists import files
 from domain.lists.member_list import By, Failure, Flaw, ListStatus, MemberList, Report
 from domain.lists.store import Cut, Lists, Part, Unusable, Uploads
-from domain.lists.turns import NotATurn, Turn
+from domain.lists.turns import Turn
 from domain.members import Lookup
+from domain.messages import NotATurn
 from domain.refusals import MemberNotFound, OutcomeUnknown, Refusal
 from domain.store import Contended, Store
 

@@ -5,12 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from domain import limits
-from domain.messages import Poison, parsed
-
-
-class NotATurn(Poison):
-    """A message that no part of this program has written, or that names what is not there; the text says what is wrong with
-    it."""
+from domain.messages import NotATurn, parsed, turn_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +33,7 @@ def is_about_a_list(text: str) -> bool:
 
 def turn_from(text: str) -> Turn:
     """The turn that a message holds. Raises `NotATurn` for any other text."""
-    try:
-        values: Any = parsed(text)
-    except ValueError:
-        raise NotATurn("it is not JSON") from None
-    if not isinstance(values, dict) or not {"list"} <= values.keys() <= {"list", "part"}:
-        raise NotATurn("it has not just list and part")
+    values = turn_values(text, "list", also="part")
     list_id, part = values["list"], values.get("part")
     if not isinstance(list_id, str) or not list_id.isascii() or not 0 < len(list_id) <= limits.ACCOUNT_LENGTH_MAX:
         raise NotATurn("list is no id")
