@@ -295,6 +295,17 @@ def test_of_two_inputs_under_one_key_the_second_is_told_in_its_receipt(stack: St
     assert stack.api.balance(ada) == 5
 
 
+def test_five_hundred_purchases_of_twenty_lines_fit_into_one_call(stack: Stack, ada: str) -> None:
+    line = {"sku": "4006381333931", "category": "dairy", "quantity": 1, "amountMinor": 5}
+    offers = [receipt(f"{ada}-{n:04}", ada, 100) | {"lines": [line] * 20} for n in range(500)]
+
+    payload = stack.submit(*offers, key=ada).data["purchasesSubmit"]
+
+    assert payload["userErrors"] == []
+    assert [each["isAccepted"] for each in payload["receipts"]] == [True] * 500
+    assert len(stack.sqs.bodies) == 500
+
+
 def test_where_the_queue_takes_nothing_the_outcome_is_unknown_until_it_is_sent_again(stack: Stack, ada: str) -> None:
     stack.sqs.is_full = True
     with pytest.MonkeyPatch.context() as patch:
