@@ -13,7 +13,7 @@ from domain.accounts import Line
 from domain.campaigns import Action, Audience, Budget, Message, Validity, work
 from domain.campaigns.giving import BARRED, ENDED, BrokenLog, fate
 from domain.campaigns.store import MemberOutcome
-from domain.campaigns.tools import NotDone, OutOfTime
+from domain.campaigns.tools import NotDone, OutOfTime, TooSlow
 from domain.campaigns.turns import Turn
 from domain.entries import EntryKind, Explanation, bonus_key, reversal_key
 from domain.notices import Consent, NoticeKind
@@ -726,7 +726,7 @@ def test_a_chunk_that_cannot_be_looked_at_in_the_time_of_a_turn_is_given_up_in_t
 
     with desk.unchanged(), pytest.raises(OutOfTime):
         work.take(replace(desk.tools, has_time=lambda: False), turn)
-    with desk.unchanged(), pytest.raises(NotDone, match="no time to look at all of the chunk"):
+    with desk.unchanged(), pytest.raises(TooSlow, match="no time to look at all of the chunk"):
         work.take(replace(desk.tools, has_time=lambda: next(looks, False), is_last=True), turn)
 
     desk.work()

@@ -137,7 +137,7 @@ def test_redemptions_at_once_stop_where_the_points_end(stack: Stack, member: str
 
 
 def test_a_body_over_the_limit_is_413_and_nothing_happens(stack: Stack, member: str) -> None:
-    huge = {**receipt(member, "huge", 100), "channel": "x" * 300_000}
+    huge = {**receipt(member, "huge", 100), "channel": "x" * 1_100_000}
 
     response = graphql(stack, PURCHASE, token=stack.token("partner"), variables={"i": huge})
 

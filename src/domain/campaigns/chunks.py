@@ -11,7 +11,7 @@ from domain import ledger, limits, notices
 from domain.campaigns import choosing, giving, stages
 from domain.campaigns.definition import Budget, Campaign, is_over
 from domain.campaigns.store import Chunk, Decision, Done, MemberOutcome, Run, RunKind
-from domain.campaigns.tools import NotDone, OutOfTime, Stopped, Tools
+from domain.campaigns.tools import NotDone, OutOfTime, Stopped, Tools, TooSlow
 from domain.entries import bonus_key, reversal_key
 from domain.ledger import Booking
 from domain.members import Profile
@@ -68,8 +68,7 @@ class ChunkWork:
         try:
             found = self._act(accounts, look)
         except OutOfTime as error:
-            # Whoever comes again begins anew. But not for ever: it is one of the tries that a message has.
-            raise NotDone(f"There was no time to look at all of the chunk: {error}.") from error
+            raise TooSlow(f"There was no time to look at all of the chunk: {error}.") from error
         self._require_right()
         return found
 

@@ -33,7 +33,12 @@ class OutOfTime(Exception):
 
 
 class NotDone(Exception):
-    """Something was wrong with some accounts of a chunk, and the others are done; or there was no time to look at all of it."""
+    """Something was wrong with some accounts of a chunk; the others are done."""
+
+
+class TooSlow(NotDone):
+    """There was no time to look at all of a chunk, and nothing of the look is kept. It is one of the tries that a turn has, or a
+    chunk that never fits into one would be tried for ever."""
 
 
 class Stopped(Exception):

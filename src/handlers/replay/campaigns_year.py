@@ -30,7 +30,7 @@ from domain.campaigns import Audience, Draft, Validity, definition, lifecycle, r
 from domain.campaigns import turns as campaign_turns
 from domain.campaigns.lifecycle import Changed
 from domain.campaigns.store import Run, RunKind
-from domain.campaigns.tools import OutOfTime, Tools
+from domain.campaigns.tools import OutOfTime, Tools, TooSlow
 from domain.entries import Basket, BasketLine, Money
 from domain.lists.store import Unusable
 from domain.members import Lookup, Profile
@@ -337,7 +337,7 @@ class _Year:
         )
         try:
             work.take(tools, campaign_turns.turn_from(text))
-        except OutOfTime:
+        except (OutOfTime, TooSlow):
             raise CutOff from None
 
     def _import(self, text: str, _has_time: HasTime) -> None:
