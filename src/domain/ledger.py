@@ -358,6 +358,8 @@ class Trail:
 
     store: Store
     claim: Claim
+    # The most that is read, for whoever can do without an answer.
+    pages_max: int | None = None
     head: Record = field(init=False)
     _account: str = field(init=False)
     _seq: int = field(init=False)
@@ -394,13 +396,15 @@ class Trail:
         return found
 
     def _newer(self) -> Iterator[Record]:
-        limit = 2
-        while True:
+        limit, pages, gaps = 2, 0, 0
+        while self.pages_max is None or pages < self.pages_max:
             page = self.store.records_after(self._account, self._seq, limit=limit)
             for record in page:
                 if record.seq != self._seq + 1:
                     # Two appends passed a page that was being read: the gap is read again.
+                    gaps += 1
                     break
+                gaps = 0
                 self.head, self._seq = record, record.seq
                 yield record
                 if self._turned(record):
@@ -409,8 +413,12 @@ class Trail:
                 if len(page) < limit:
                     return
             limit = limits.RESUME_PAGE
+            if gaps > limits.GAP_READS_MAX:
+                break
             # However much was booked since: what is looked for is found, or there is no time.
             self.store.require_time()
+            pages += 1
+        raise unknown()
 
     def _turned(self, record: Record) -> bool:
         """Whether the search goes on in another account after this record."""

@@ -15,6 +15,9 @@ OCCURRED_AGE_MAX = timedelta(days=400)
 # Clocks of tills run ahead a little; five minutes is the tolerance most token issuers use as well.
 OCCURRED_AHEAD_MAX = timedelta(minutes=5)
 
+# Currencies that a refusal names: a sentence, not a list.
+CURRENCIES_NAMED_MAX = 20
+
 # --- points ------------------------------------------------------------------------------------------------------------
 
 # One correction by hand. Larger ones are typing errors, or several corrections.
@@ -117,9 +120,12 @@ BIRTH_AGE_YEARS_MAX = 125
 # An attempt is lost only when another writer's append won, so with n writers on one account n attempts are enough. What ends
 # the attempts of a hot account in practice is the request's deadline (`Store.pause`).
 COMMIT_ATTEMPTS_MAX = 500
-# Entries read back to find a key after the sequence its claim has seen; each page is one strong query.
+# Records of a page of a log, which is one strong query. Where an answer can be done without, so many pages are read at most;
+# whoever has to know whether a claimed key was booked reads on until there is no time.
 RESUME_PAGE = 100
 RESUME_PAGES_MAX = 100
+# A record that is missing between two others is read again so often: a strong read sees it the next time, or it is lost.
+GAP_READS_MAX = 10
 
 # Accounts that live on in one, each merged into it or into another of them: so no chain of merges is longer. People have a
 # card or two more than they remember; each is 27 bytes of every later entry.
@@ -229,10 +235,13 @@ CAMPAIGN_ATTEMPTS_MAX = 100
 # for a minute or so; and after the longer time in any case, because a message comes again after twelve minutes.
 CAMPAIGN_SILENCE_MIN = timedelta(minutes=1)
 CAMPAIGN_SILENCE_MAX = timedelta(minutes=20)
+# Pages of a log that are read back to what a campaign has given its account: 50,000 records, some ten seconds. One that is longer
+# is a test's, or a card that everybody uses; it must not hold up the others of its chunk.
+SYSTEM_KEY_PAGES_MAX = 500
 # Members between two looks at whether a campaign was stopped: a second or so.
 CHUNK_LOOK_MEMBERS = 50
-# A worker lives two minutes (template.yaml) and no longer: when a campaign was cancelled so long ago, nobody gives anything any
-# more.
+# A worker lives two minutes (template.yaml) and no longer: when a campaign was cancelled, the last day of its points ended, or
+# somebody was given up so long ago, nobody who began before can give anything any more.
 CAMPAIGN_WORKER_MAX = timedelta(minutes=3)
 
 # --- lists of members -------------------------------------------------------------------------------------------------

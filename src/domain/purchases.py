@@ -419,8 +419,10 @@ def _checked_line(line: BasketLine, index: int) -> BasketLine:
 
 def _check_currency(program: Program, total: Money) -> None:
     if total.currency not in program.currencies:
-        known = ", ".join(sorted(program.currencies))
-        raise CurrencyNotAccepted(f"The program accepts {known}.", field=("input", "total", "currency"))
+        known = sorted(program.currencies)
+        more = len(known) - limits.CURRENCIES_NAMED_MAX
+        named = ", ".join(known[: limits.CURRENCIES_NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
+        raise CurrencyNotAccepted(f"The program accepts {named}.", field=("input", "total", "currency"))
 
 
 def _check_amount(amount_minor: int, *, field: tuple[str, ...]) -> None:

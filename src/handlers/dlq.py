@@ -137,7 +137,7 @@ def redrive(
                 moved = _moved_named(failures, message, progress)
             else:
                 moved, newer = _moved(failures, rate, progress)
-                hidden = _hidden(failures, depth)
+                hidden = _hidden(failures, depth, moved + newer)
     typer.echo(f"{_many(moved)} moved back to the queue of {name}.")
     _leave(newer, hidden, name)
 
@@ -169,6 +169,8 @@ def drop(
             depth = failures.depth()
             if depth.total:
                 _confirm(depth.total, name, yes=yes)
+                # What was taken in hand while somebody decided.
+                depth = failures.depth()
             with _bar(f"dropping {name}", depth.total) as progress:
 
                 def deal(batch: list[Failure]) -> None:
@@ -177,7 +179,7 @@ def drop(
                     progress.update(dropped)
 
                 newer = failures.sweep(deal, before=started)
-                hidden = _hidden(failures, depth)
+                hidden = _hidden(failures, depth, dropped + newer)
     typer.echo(f"{_many(dropped)} of {name} dropped.", err=True)
     _leave(newer, hidden, name)
 
@@ -255,10 +257,12 @@ def _moved(failures: Failures, rate: int | None, progress: "_Progress") -> tuple
     return moved, newer
 
 
-def _hidden(failures: Failures, before: Depth) -> int:
-    """About how many messages somebody else has in hand, and had when this began: nobody can move or drop them meanwhile."""
-    # The counts lag behind what was done just now; those in hand before are no work of this command.
-    return min(before.in_flight, failures.depth().in_flight)
+def _hidden(failures: Failures, before: Depth, met: int) -> int:
+    """About how many messages somebody else has in hand, where `met` were seen by this command: nobody can move or drop them
+    meanwhile."""
+    # The count lags behind what was done just now, so what is in flight may be what this command had in hand. It is somebody
+    # else's where it was in flight before, or where more was there than was met.
+    return min(failures.depth().in_flight, max(before.in_flight, before.total - met, 0))
 
 
 def _leave(newer: int, hidden: int, name: str) -> None:

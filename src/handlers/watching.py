@@ -74,8 +74,8 @@ def watch(
     """Watch a campaign until what is going on is over: its preview, the bonus itself, or its reversal.
 
     Of a cancelled one it waits, some minutes, until it is settled what it gave. The exit code is 0 when every member had their
-    turn, 1 when the campaign was cancelled or some members failed, 2 when the
-    stack could not be asked. Ctrl-C stops the watching, not the campaign.
+    turn, 1 when the campaign was cancelled or some members failed, 2 when the stack could not be asked. Ctrl-C stops the
+    watching, not the campaign.
     """
     try:
         with asking(url, token, home) as client:
@@ -138,7 +138,8 @@ def _run_of(found: dict[str, Any]) -> str:
     status, preview = found["status"], found["preview"]
     if status in _AT_WORK:
         return _AT_WORK[status]
-    if preview and not preview["isFinished"]:
+    # With a cancellation a preview ends unfinished.
+    if preview and not preview["isFinished"] and status != "CANCELLED":
         return "preview"
     if status == "SCHEDULED":
         return "bonus"
@@ -155,7 +156,7 @@ def _progress(found: dict[str, Any], run: str) -> dict[str, Any] | None:
 def _is_over(found: dict[str, Any], run: str) -> bool:
     if run == "preview":
         # One that nobody has begun is nothing to wait for.
-        return not found["preview"] or bool(found["preview"]["isFinished"])
+        return not found["preview"] or bool(found["preview"]["isFinished"]) or found["status"] == "CANCELLED"
     if run == "reversal":
         return bool(found["status"] == "REVERTED")
     if found["status"] == "CANCELLED" and found["launchedAt"]:
@@ -179,7 +180,7 @@ def _told(found: dict[str, Any], run: str) -> str:
     progress = _progress(found, run)
     name = f"{found['name']} ({found['code']}) is {found['status']}"
     if progress is None:
-        return f"{name}. Nobody has looked at a preview yet."
+        return f"{name}. " + ("Nobody has looked at a preview yet." if run == "preview" else "It was never launched.")
     skipped = "".join(f", {each['memberCount']:,} {each['reason']}" for each in progress["skips"])
     counted = f"{progress['applied']:,} applied{skipped}, {progress['failed']:,} failed"
     figures = f"{progress['done']:,} of {progress['planned']:,} members had their turn: {counted}"

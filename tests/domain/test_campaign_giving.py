@@ -10,7 +10,7 @@ import pytest
 
 from domain import accounts, days, explanations, limits, notices
 from domain.accounts import Line
-from domain.campaigns import Action, Audience, Budget, Message, Validity, work
+from domain.campaigns import Action, Audience, Budget, Message, Status, Validity, work
 from domain.campaigns.giving import BARRED, ENDED, BrokenLog, fate
 from domain.campaigns.store import MemberOutcome
 from domain.campaigns.tools import NotDone, OutOfTime, TooSlow
@@ -713,6 +713,51 @@ def test_nobody_is_told_to_be_late_while_a_worker_of_before_may_be_at_them() -> 
 
     assert desk.results(campaign) == {"ada": MemberOutcome.APPLIED}
     desk.audit(bonus_run(campaign))
+
+
+def test_an_account_whose_own_time_is_past_their_last_day_is_late_and_holds_up_nobody() -> None:
+    """Another machine's clock runs ahead a little, and its record stands: whatever comes behind it comes later."""
+    names = names_of(0, 2)
+    desk = Desk.of(*names)
+    campaign = desk.launched(50, validity=Validity(until=TODAY + 1), budget=Budget(points=100))
+    desk.work(desk.shards)
+    (turn,) = desk.queue
+    over = days.end_of(TODAY + 1, desk.program.zone)
+    desk.now = over - timedelta(minutes=5)
+    died: Any = Failing(desk.campaigns, "keep_decision", KeyboardInterrupt(), executes=True)
+    with pytest.raises(KeyboardInterrupt):
+        work.take(replace(desk.tools, campaigns=died), turn)
+    adjust(desk.store, names[0], 1, over + timedelta(milliseconds=5), key="x")
+
+    desk.work()
+
+    assert desk.results(campaign) == {names[0]: MemberOutcome.LATE, names[1]: MemberOutcome.APPLIED}
+    assert desk.campaigns.budget(bonus_run(campaign)) == Budget(points=50)
+    desk.audit(bonus_run(campaign))
+
+
+def test_a_log_that_is_too_long_to_be_read_holds_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = names_of(0, 3)
+    desk = Desk.of(*names)
+    campaign = desk.launched(50)
+    desk.work(desk.shards)
+    (turn,) = desk.queue
+    died: Any = Failing(desk.campaigns, "keep_decision", KeyboardInterrupt(), executes=True)
+    with pytest.raises(KeyboardInterrupt):
+        work.take(replace(desk.tools, campaigns=died), turn)
+    monkeypatch.setattr(limits, "RESUME_PAGE", 2)
+    monkeypatch.setattr(limits, "SYSTEM_KEY_PAGES_MAX", 3)
+    for number in range(20):
+        adjust(desk.store, names[0], 1, desk.now, key=f"{number}")
+
+    with pytest.raises(NotDone):
+        work.take(desk.tools, turn)
+    assert desk.given(campaign) == dict.fromkeys(names[1:], 50)
+    work.take(replace(desk.tools, is_last=True), turn)
+
+    assert desk.results(campaign)[names[0]] is MemberOutcome.FAILED
+    assert any(isinstance(error, BrokenLog) for _, error in desk.told)
+    assert desk.find(campaign).status is Status.COMPLETED
 
 
 def test_a_chunk_that_cannot_be_looked_at_in_the_time_of_a_turn_is_given_up_in_the_end() -> None:

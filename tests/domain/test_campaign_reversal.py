@@ -431,7 +431,7 @@ def test_all_workers_tell_one_story_of_a_merge_of_before_that_is_undone_meanwhil
     desk.audit(bonus_run(campaign), reversal_run(campaign))
 
 
-def test_a_reversal_whose_worker_died_after_it_was_decided_takes_it_back_from_who_was_closed_by_then() -> None:
+def test_who_was_closed_after_a_reversal_was_decided_whose_worker_died_keeps_it() -> None:
     desk = Desk.of("ada")
     campaign = desk.completed(10)
     desk.do(Action.REVERT, campaign)
@@ -509,6 +509,46 @@ def test_what_was_given_up_long_ago_keeps_no_reversal_waiting() -> None:
 
     assert desk.find(campaign).status is Status.REVERTED
     assert desk.balance(names[0]) == 0
+
+
+def test_who_was_barred_for_a_while_before_it_was_decided_on_has_it_taken_back() -> None:
+    desk = Desk.of("ada")
+    block(desk.store, "ada", desk.now, key="1")
+    unblock(desk.store, "ada", desk.now, key="2")
+    campaign = desk.completed(50)
+
+    desk.reverted(campaign)
+
+    assert desk.balance("ada") == 0
+    desk.audit(bonus_run(campaign), reversal_run(campaign))
+
+
+def test_who_spends_at_the_very_moment_loses_what_is_left() -> None:
+    """The append was lost to a purchase of theirs: it is reckoned anew on what there is now."""
+    desk = Desk.of("ada")
+    campaign = desk.completed(50)
+    desk.do(Action.REVERT, campaign)
+    desk.work(desk.shards)
+    (turn,) = desk.queue
+    appends: list[int] = []
+
+    class Spending:
+        """The store, in which Ada spends right before the reversal is appended."""
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "append":
+                appends.append(head_of(desk.store, "ADA").seq)
+                if len(appends) == 1:
+                    redeem(desk.store, "ada", "latte", desk.now, key="r")
+            return getattr(desk.store, name)
+
+    store: Any = Spending()
+    work.take(replace(desk.tools, store=store), turn)
+    desk.work()
+
+    assert len(appends) == 2
+    assert reversals(desk, campaign)["ada"].points == -10
+    desk.audit(bonus_run(campaign), reversal_run(campaign))
 
 
 def test_a_run_that_was_cut_short_is_reverted_as_far_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:

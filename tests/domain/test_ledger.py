@@ -465,6 +465,39 @@ def test_a_record_that_a_page_has_missed_is_read_again() -> None:
     assert (found.record.seq, found.entry.key) == (3, Key("till", "2"))
 
 
+def test_a_record_that_is_lost_is_not_looked_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Memory()
+    enroll(store, "ada", NOW)
+    for number in range(5):
+        buy(store, "ada", 100, NOW, receipt=str(number))
+    claim = store.claim(Key("till", "4"))
+    assert claim is not None
+    records_after, reads = store.records_after, []
+
+    def without(account: str, seq: int, *, limit: int) -> Sequence[Record]:
+        reads.append(seq)
+        return [record for record in records_after(account, seq, limit=limit) if record.seq != 4]
+
+    monkeypatch.setattr(store, "records_after", without)
+
+    with pytest.raises(OutcomeUnknown):
+        ledger.Trail(store, replace(claim, seq_seen=2)).find(claim.key)
+    assert len(reads) < 3 * limits.GAP_READS_MAX
+
+
+def test_whoever_can_do_without_an_answer_reads_so_many_pages(store: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "RESUME_PAGE", 2)
+    for number in range(9):
+        buy(store, "ada", 100, NOW, receipt=str(number))
+    claim = store.claim(Key("till", "8"))
+    assert claim is not None
+
+    trail = replace(claim, seq_seen=1)
+    with pytest.raises(OutcomeUnknown):
+        ledger.Trail(store, trail, pages_max=3).find(claim.key)
+    assert ledger.Trail(store, trail, pages_max=6).find(claim.key) is not None
+
+
 def test_booking_is_pure(store: Memory) -> None:
     head = head_of(store, "ADA")
 

@@ -284,6 +284,15 @@ def test_a_currency_is_one_of_the_program(store: Memory, currency: str) -> None:
     assert refused.value.message == "The program accepts JPY, KWD, USD."
 
 
+def test_of_very_many_currencies_some_are_named(store: Memory) -> None:
+    codes = [f"A{first}{second}" for first in "ABCDEF" for second in "ABCDEF"]
+
+    with pytest.raises(CurrencyNotAccepted) as refused:
+        buy(store, "ada", 100, NOW, receipt="1", currency="EUR", program=program(currencies=dict.fromkeys(codes, 100)))
+
+    assert refused.value.message == f"The program accepts {', '.join(codes[:20])} and 16 more."
+
+
 @pytest.mark.parametrize(
     ("off", "is_refused"),
     [

@@ -374,6 +374,19 @@ def test_of_two_inputs_under_one_key_in_one_call_the_first_has_it_and_the_second
     assert (world.balance("ADA"), world.balance("BOB")) == (10, 0)
 
 
+def test_of_two_inputs_under_one_key_the_one_that_was_refused_at_once_has_it_not(world: World) -> None:
+    wanted = (offer("1", amount=-1), offer("1", amount=1_000), offer("1", amount=9_000))
+
+    submission = world.submit(*wanted).submission
+
+    assert [item.refusal.message if item.refusal else None for item in submission.items][1:] == [
+        None,
+        "The key '1' is used by another purchase of this submission, the one at index 1.",
+    ]
+    world.work()
+    assert world.balance() == 10
+
+
 def test_of_two_inputs_under_a_key_that_is_used_the_one_that_has_it_is_told_again(world: World) -> None:
     buy(world.store, "ada", 9_000, NOW, receipt="1", occurred_at=NOW)
 
@@ -466,7 +479,7 @@ def test_names_that_no_item_holds_are_refused_together(world: World) -> None:
 
 
 def test_what_is_said_of_many_counts_once() -> None:
-    """A refusal that names all currencies of a program, five hundred times, is no reason to refuse the rest."""
+    """A refusal that names the currencies of a program, five hundred times, is no reason to refuse the rest."""
     codes = [f"{first}{second}{third}" for first in "ABCDE" for second in "ABCDEF" for third in "ABCDE"]
     many = program(currencies=dict.fromkeys(codes, 100))
     world = World(program=many)
@@ -759,7 +772,7 @@ def test_the_wall_says_how_old_a_message_is_and_the_program_when_it_was_asked_fo
 def test_one_account_that_cannot_be_read_does_not_hide_the_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So much was booked since that there is no time to look for it: of that purchase, what was noted is told."""
+    """So much was booked since that there is no time to look for it: that purchase may be booked, whatever was noted of it."""
     submission = world.submit(offer("1"), offer("2", "bob")).submission
     submissions.give_up(world.kept, submission.id, submission.sent_at, 0, "It failed 5 times.", wall=NOW)
     world.work()
@@ -777,10 +790,37 @@ def test_one_account_that_cannot_be_read_does_not_hide_the_others(
     monkeypatch.setattr(world.store, "records", others_first)
     monkeypatch.setattr(world.store, "records_after", late)
 
-    assert [(each.status, each.failure) for each in world.standing(submission)] == [
-        (Status.FAILED, "It failed 5 times."),
-        (Status.APPLIED, None),
-    ]
+    assert world.statuses(submission) == [Status.ACCEPTED, Status.APPLIED]
+    world.now += limits.QUEUED_AGE_MAX + timedelta(days=1)
+    assert world.statuses(submission) == [Status.ACCEPTED, Status.APPLIED], "nobody is told to submit it again"
+
+
+def test_a_look_that_has_no_more_time_reads_no_further(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    submission = world.submit(offer("1"), offer("2", "bob")).submission
+    world.work()
+    reads: list[str] = []
+
+    def late() -> None:
+        raise OutcomeUnknown("There is no time left.")
+
+    records = world.store.records
+
+    def others_first(places: Any) -> Any:
+        return {(account, seq): world.store._logs[account][0] for account, seq in records(places)}
+
+    monkeypatch.setattr(world.store, "records", others_first)
+    monkeypatch.setattr(world.store, "records_after", lambda account, *_, **__: reads.append(account))
+    monkeypatch.setattr(world.store, "require_time", late)
+
+    assert world.statuses(submission) == [Status.ACCEPTED] * 2
+    assert reads == []
+
+
+def test_a_submission_that_nobody_knows_is_given_up_by_nobody(world: World) -> None:
+    """What was altered may name any."""
+    submissions.give_up(world.kept, "f" * 32, None, 0, "It was altered.", wall=NOW)
+
+    assert world.kept._notes == {}
 
 
 def test_what_was_given_up_says_why_until_it_is_applied_or_refused(world: World) -> None:

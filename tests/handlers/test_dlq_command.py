@@ -351,6 +351,28 @@ def test_what_somebody_else_has_in_hand_stays_and_is_said(run: Run, queues: Queu
     assert queues.bodies("VisitFailures") == []
 
 
+@pytest.mark.parametrize("command", [["redrive", "visit"], ["drop", "visit", "--all", "--yes"]], ids=" ".join)
+def test_what_is_taken_in_hand_meanwhile_stays_and_is_said(
+    run: Run, queues: Queues, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queues.fail("Visit", "a", "b")
+    url, sweep = queues.outputs["VisitFailuresUrl"], Failures.sweep
+    held: list[Any] = []
+
+    def late(self: Failures, *arguments: Any, **more: Any) -> int:
+        held.extend(queues.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=60)["Messages"])
+        return sweep(self, *arguments, **more)
+
+    monkeypatch.setattr(Failures, "sweep", late)
+    done = run(*command)
+
+    assert done.exit_code == 1
+    assert "About 2 messages of visit could not be seen" in done.stderr
+    for each in held:
+        queues.sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=each["ReceiptHandle"], VisibilityTimeout=0)
+    assert queues.bodies("VisitFailures") == ["a", "b"]
+
+
 def test_those_that_are_named_go_back_and_the_others_stay(run: Run, queues: Queues) -> None:
     ids = {body: queues.fail("Visit", body)[0] for body in ("a", "b", "c")}
 

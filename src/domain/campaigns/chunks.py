@@ -64,7 +64,7 @@ class ChunkWork:
     # --- deciding ------------------------------------------------------------------------------------------------------
 
     def _looked_at(self, accounts: Iterable[str], look: Callable[[str], T]) -> dict[str, T | MemberOutcome]:
-        """What a look at each account finds, all of them at once: nothing of it is kept until all are looked at."""
+        """What a look at each account finds; nothing of it is kept until all are looked at."""
         try:
             found = self._act(accounts, look)
         except OutOfTime as error:
@@ -165,10 +165,13 @@ class ChunkWork:
                     return fate
                 if fate is not None:
                     return self._applied(fate, home.profile)
-                if self._is_over(self.tools.now() - limits.CAMPAIGN_WORKER_MAX):
+                # Nothing is ever booked before the head, and nobody who began in time can still be at it after that while.
+                if self._is_over(home.records[0].state.at) or self._is_over(
+                    self.tools.now() - limits.CAMPAIGN_WORKER_MAX
+                ):
                     return MemberOutcome.LATE
                 booking = giving.bonus(campaign, program, home.records[0], segment, now=self.tools.now())
-            if self._is_over(max(self.tools.now(), booking.record.state.at)):
+            if self._is_over(self.tools.now()):
                 # Somebody who began in time may still be at it: whoever comes later tells.
                 raise OutcomeUnknown("The last day of the points is over.")
             try:

@@ -30,7 +30,7 @@ def read(store: Store, account: str) -> Home | None:
 
 
 class BrokenLog(Exception):
-    """A log has a gap: what was booked for its account cannot be told."""
+    """A log has a gap, or is too long to be read: what was booked for its account cannot be told."""
 
 
 # What bars an account from a bonus, whatever the campaign, and what bars it from having one taken back: a closed one has
@@ -65,7 +65,7 @@ def fate(
 def _newest_first(store: Store, home: Home, seq: int) -> Iterator[Record]:
     """The records of an account behind `seq`."""
     records: Sequence[Record] = home.records
-    while True:
+    for _ in range(limits.SYSTEM_KEY_PAGES_MAX):
         yield from (record for record in records if record.seq > seq)
         last = records[-1]
         if last.seq <= seq + 1:
@@ -76,6 +76,7 @@ def _newest_first(store: Store, home: Home, seq: int) -> Iterator[Record]:
             raise BrokenLog(f"The log of {last.account} has a gap between {before} and {last.seq}.")
         records = page[::-1]
         store.require_time()
+    raise BrokenLog(f"The log of {home.records[0].account} is too long to be read back to {seq}.")
 
 
 def bonus(campaign: Campaign, program: Program, head: Record, segment: int, *, now: datetime) -> Booking:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -49,7 +48,8 @@ def standing(
     no worker would take it.
 
     Reads the notes once, the claims, and the records right behind what those had seen; and on in the log of an account for what
-    does not stand there.
+    does not stand there, for up to `limits.RESUME_PAGES_MAX` pages and as long as there is time. What is claimed and was not
+    found by then is `ACCEPTED`: it may stand further on, and whoever asks again may learn of it.
     """
     chosen = list(indexes)
     noted = {(note.index, note.refusal is None): note for note in submissions.notes(submission)}
@@ -61,10 +61,12 @@ def standing(
         for index, key in asked.items()
         if key in known and known[key].fingerprint.startswith(submission.items[index].fingerprint)
     }
-    outcomes = _outcomes(store, claims.values())
+    outcomes, unread = _outcomes(store, claims.values())
     is_over = wall - submission.sent_at > limits.QUEUED_AGE_MAX
     return [
-        _standing(index, submission.items[index], claims.get(index), outcomes, noted, is_over=is_over)
+        Standing(index, submission.items[index], Status.ACCEPTED)
+        if index in claims and claims[index].key in unread
+        else _standing(index, submission.items[index], claims.get(index), outcomes, noted, is_over=is_over)
         for index in chosen
     ]
 
@@ -75,8 +77,9 @@ def tally(submissions: Submissions, store: Store, submission: Submission, *, wal
     return Counter(each.status for each in standing(submissions, store, submission, places, wall=wall))
 
 
-def _outcomes(store: Store, claims: Iterable[Claim]) -> dict[Key, Outcome]:
-    """Where the entries of claimed keys stand. Those that were claimed together are looked for together."""
+def _outcomes(store: Store, claims: Iterable[Claim]) -> tuple[dict[Key, Outcome], set[Key]]:
+    """Where the entries of claimed keys stand, and of which keys that could not be found out. Those that were claimed together
+    are looked for together."""
     together: dict[tuple[str, int, object], dict[Key, Claim]] = {}
     for claim in claims:
         if claim.refusal is None:
@@ -84,6 +87,7 @@ def _outcomes(store: Store, claims: Iterable[Claim]) -> dict[Key, Outcome]:
     # Where nobody else has written to the account meanwhile, they stand right behind what their claims had seen.
     records = store.records({(account, seq + 1) for account, seq, _ in together})
     found: dict[Key, Outcome] = {}
+    unread: set[Key] = set()
     for (account, seq, _), keys in together.items():
         record = records.get((account, seq + 1))
         if record is None:
@@ -94,10 +98,13 @@ def _outcomes(store: Store, claims: Iterable[Claim]) -> dict[Key, Outcome]:
                 found[entry.key] = Outcome(record, index, replayed=True)
         missing = {key: claim for key, claim in keys.items() if key not in found}
         if missing:
-            # Of what cannot be found out now, what was noted is told.
-            with suppress(OutcomeUnknown):
-                found |= Trail(store, next(iter(missing.values()))).find_each(missing, to_head=False)
-    return found
+            trail = Trail(store, next(iter(missing.values())), pages_max=limits.RESUME_PAGES_MAX)
+            try:
+                store.require_time()
+                found |= trail.find_each(missing, to_head=False)
+            except OutcomeUnknown:
+                unread |= missing.keys()
+    return found, unread
 
 
 def _standing(

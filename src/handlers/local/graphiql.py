@@ -46,7 +46,7 @@ PACKAGES = {
 }
 FETCH_SECONDS_MAX = 120
 # As the template's BodyBytesMax allows at most; the API itself refuses less.
-BODY_BYTES_MAX = 6_291_456
+BODY_BYTES_MAX = 4_194_304
 # Said to each side by its own server, not handed on.
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "date", "server"}
 
