@@ -262,7 +262,7 @@ def _hidden(failures: Failures, before: Depth, met: int) -> int:
     meanwhile."""
     # The count lags behind what was done just now, so what is in flight may be what this command had in hand. It is somebody
     # else's where it was in flight before, or where more was there than was met.
-    return min(failures.depth().in_flight, max(before.in_flight, before.total - met, 0))
+    return min(failures.depth().in_flight, max(before.in_flight, before.total - met))
 
 
 def _leave(newer: int, hidden: int, name: str) -> None:

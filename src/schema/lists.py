@@ -49,7 +49,9 @@ class MemberListFailure(Enum):
 
     EMPTY = strawberry.enum_value("EMPTY", description="No line names anybody.")
     NOT_TEXT = strawberry.enum_value("NOT_TEXT", description="It is no text in UTF-8.")
-    LINE_TOO_LONG = strawberry.enum_value("LINE_TOO_LONG", description="A line has more than 65,536 bytes.")
+    LINE_TOO_LONG = strawberry.enum_value(
+        "LINE_TOO_LONG", description=f"A line has more than {limits.LIST_LINE_BYTES_MAX:,} bytes."
+    )
     TOO_MANY_LINES = strawberry.enum_value(
         "TOO_MANY_LINES", description=f"It has more than {limits.LIST_LINES_MAX:,} lines; make several lists of it."
     )

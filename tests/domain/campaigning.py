@@ -186,6 +186,12 @@ class Desk:
             taken += 1
             assert taken < 10_000, "the queue never ends"
 
+    def decides_and_dies(self, turn: Turn) -> None:
+        """A worker writes down what it has decided for a chunk, and dies."""
+        died: Any = Failing(self.campaigns, "keep_decision", KeyboardInterrupt(), executes=True)
+        with pytest.raises(KeyboardInterrupt):
+            work.take(replace(self.tools, campaigns=died), turn)
+
     def look_after(self, *, is_idle: bool | None = None, minutes: float = 1) -> list[Turn]:
         """The next look, a minute later."""
         self.passes(minutes=minutes)
@@ -343,7 +349,7 @@ class Failing:
         self,
         inner: Any,
         method: str,
-        error: Exception,
+        error: BaseException,
         *,
         times: int = 10**6,
         executes: bool = False,

@@ -194,9 +194,7 @@ def test_what_comes_back_is_there_for_the_next(monkeypatch: pytest.MonkeyPatch) 
     desk = Desk.of(first, second)
     campaign = desk.launched(10, budget=Budget(points=10, members=1))
     desk.work(desk.shards)
-    died = Failing(desk.campaigns, "keep_decision", KeyboardInterrupt(), executes=True)  # type: ignore[arg-type]
-    with pytest.raises(KeyboardInterrupt):
-        work.take(replace(desk.tools, campaigns=died), desk.queue[0])  # type: ignore[arg-type]
+    desk.decides_and_dies(desk.queue[0])
     assert desk.campaigns.budget(bonus_run(campaign)) == Budget(points=0, members=0)
     block(desk.store, first, desk.now, key="b")
 

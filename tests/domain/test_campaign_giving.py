@@ -234,9 +234,7 @@ def decided(desk: Desk, points: int = 10, **parts: Any) -> tuple[Any, Turn]:
     campaign = desk.launched(points, **parts)
     desk.work(desk.shards)
     (turn,) = [turn for turn in desk.queue if turn.shard == 0]
-    died = Failing(desk.campaigns, "keep_decision", KeyboardInterrupt(), executes=True)  # type: ignore[arg-type]
-    with pytest.raises(KeyboardInterrupt):
-        work.take(replace(desk.tools, campaigns=died), turn)  # type: ignore[arg-type]
+    desk.decides_and_dies(turn)
     return campaign, turn
 
 
@@ -649,9 +647,7 @@ def test_what_was_decided_on_their_last_day_is_not_given_when_that_is_over() -> 
     desk.work(desk.shards)
     (turn,) = desk.queue
     desk.now = days.end_of(until, desk.program.zone) - timedelta(minutes=1)
-    died: Any = Failing(desk.campaigns, "keep_decision", KeyboardInterrupt(), executes=True)
-    with pytest.raises(KeyboardInterrupt):
-        work.take(replace(desk.tools, campaigns=died), turn)
+    desk.decides_and_dies(turn)
 
     desk.passes(minutes=12)
     desk.work()
@@ -724,9 +720,7 @@ def test_an_account_whose_own_time_is_past_their_last_day_is_late_and_holds_up_n
     (turn,) = desk.queue
     over = days.end_of(TODAY + 1, desk.program.zone)
     desk.now = over - timedelta(minutes=5)
-    died: Any = Failing(desk.campaigns, "keep_decision", KeyboardInterrupt(), executes=True)
-    with pytest.raises(KeyboardInterrupt):
-        work.take(replace(desk.tools, campaigns=died), turn)
+    desk.decides_and_dies(turn)
     adjust(desk.store, names[0], 1, over + timedelta(milliseconds=5), key="x")
 
     desk.work()
@@ -742,9 +736,7 @@ def test_a_log_that_is_too_long_to_be_read_holds_up_nobody_else(monkeypatch: pyt
     campaign = desk.launched(50)
     desk.work(desk.shards)
     (turn,) = desk.queue
-    died: Any = Failing(desk.campaigns, "keep_decision", KeyboardInterrupt(), executes=True)
-    with pytest.raises(KeyboardInterrupt):
-        work.take(replace(desk.tools, campaigns=died), turn)
+    desk.decides_and_dies(turn)
     monkeypatch.setattr(limits, "RESUME_PAGE", 2)
     monkeypatch.setattr(limits, "SYSTEM_KEY_PAGES_MAX", 3)
     for number in range(20):

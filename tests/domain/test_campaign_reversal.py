@@ -437,9 +437,7 @@ def test_who_was_closed_after_a_reversal_was_decided_whose_worker_died_keeps_it(
     desk.do(Action.REVERT, campaign)
     desk.work(desk.shards)
     (turn,) = desk.queue
-    died: Any = Failing(desk.campaigns, "keep_decision", KeyboardInterrupt(), executes=True)
-    with pytest.raises(KeyboardInterrupt):
-        work.take(replace(desk.tools, campaigns=died), turn)
+    desk.decides_and_dies(turn)
 
     close(desk.store, "ada", desk.now, key="c")
     desk.work()
@@ -455,9 +453,7 @@ def given_up_while_another_is_at_it(desk: Desk, names: list[str], then: Callable
     campaign = desk.launched(10)
     desk.work(desk.shards)
     (turn,) = desk.queue
-    died: Any = Failing(desk.campaigns, "keep_decision", KeyboardInterrupt(), executes=True)
-    with pytest.raises(KeyboardInterrupt):
-        work.take(replace(desk.tools, campaigns=died), turn)
+    desk.decides_and_dies(turn)
     broken: Any = Failing(
         desk.store, "append", ValueError("broken"), which=lambda record, *_: record.account == names[-1].upper()
     )

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from domain import accounts, entries, ledger, limits
-from domain.entries import Entry, EntryKind, Key, Record
+from domain.entries import Claim, Entry, EntryKind, Key, Record
 from domain.refusals import IdempotencyKeyReused, InsufficientPoints, OutcomeUnknown, Refusal
 from domain.store import Contended
 from storage.memory import Memory
@@ -390,41 +390,33 @@ def test_a_reader_sees_what_time_did_though_nobody_has_booked_it(store: Memory) 
     assert (seen.seq, seen.entries) == (booked.seq, booked.entries[:1])
 
 
-def test_an_answer_is_found_behind_any_number_of_pages(store: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "RESUME_PAGE", 2)
-    for number in range(7):
+def last_of(store: Memory, count: int, *, seq_seen: int) -> Claim:
+    """The claim of Ada's last purchase of so many, as if it had seen the sequence: others may append between a claim and its
+    entry, which stands anywhere after what the claim has seen."""
+    for number in range(count):
         buy(store, "ada", 100, NOW, receipt=str(number))
-    claim = store.claim(Key("till", "6"))
+    claim = store.claim(Key("till", str(count - 1)))
     assert claim is not None
+    return replace(claim, seq_seen=seq_seen)
 
-    # Others may append between a claim and its entry: it stands anywhere after what the claim has seen.
-    found = ledger.Trail(store, replace(claim, seq_seen=1)).find(claim.key)
+
+@pytest.mark.parametrize("count", [7, 2 * limits.RESUME_PAGES_MAX + 50])
+def test_an_answer_is_found_however_much_was_booked_since(
+    store: Memory, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """Behind any number of pages: a card that everybody at the till uses has thousands of records in between."""
+    monkeypatch.setattr(limits, "RESUME_PAGE", 2)
+    claim = last_of(store, count, seq_seen=1)
+
+    found = ledger.Trail(store, claim).find(claim.key)
 
     assert found is not None
-    assert (found.record.seq, found.entry.key, found.replayed) == (8, Key("till", "6"), True)
-
-
-def test_an_answer_is_found_however_much_was_booked_since(store: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A card that everybody at the till uses: thousands of records between a claim and whoever comes again for it."""
-    monkeypatch.setattr(limits, "RESUME_PAGE", 2)
-    for number in range(2 * limits.RESUME_PAGES_MAX + 50):
-        buy(store, "ada", 100, NOW, receipt=str(number))
-    last = Key("till", str(2 * limits.RESUME_PAGES_MAX + 49))
-    claim = store.claim(last)
-    assert claim is not None
-
-    found = ledger.Trail(store, replace(claim, seq_seen=1)).find(last)
-
-    assert found is not None
-    assert found.entry.key == last
+    assert (found.record.seq, found.entry.key, found.replayed) == (count + 1, claim.key, True)
 
 
 def test_whoever_has_no_time_to_read_on_does_not_know(store: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "RESUME_PAGE", 2)
-    for number in range(7):
-        buy(store, "ada", 100, NOW, receipt=str(number))
-    claim = store.claim(Key("till", "6"))
-    assert claim is not None
+    claim = last_of(store, 7, seq_seen=1)
 
     def late() -> None:
         raise OutcomeUnknown("There is no time left.")
@@ -433,7 +425,7 @@ def test_whoever_has_no_time_to_read_on_does_not_know(store: Memory, monkeypatch
 
     assert ledger.Trail(store, replace(claim, seq_seen=7)).find(claim.key) is not None, "one page is read in any case"
     with pytest.raises(OutcomeUnknown):
-        ledger.Trail(store, replace(claim, seq_seen=1)).find(claim.key)
+        ledger.Trail(store, claim).find(claim.key)
 
 
 class Gapped(Memory):
@@ -468,10 +460,7 @@ def test_a_record_that_a_page_has_missed_is_read_again() -> None:
 def test_a_record_that_is_lost_is_not_looked_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Memory()
     enroll(store, "ada", NOW)
-    for number in range(5):
-        buy(store, "ada", 100, NOW, receipt=str(number))
-    claim = store.claim(Key("till", "4"))
-    assert claim is not None
+    claim = last_of(store, 5, seq_seen=2)
     records_after, reads = store.records_after, []
 
     def without(account: str, seq: int, *, limit: int) -> Sequence[Record]:
@@ -481,21 +470,17 @@ def test_a_record_that_is_lost_is_not_looked_for_for_ever(monkeypatch: pytest.Mo
     monkeypatch.setattr(store, "records_after", without)
 
     with pytest.raises(OutcomeUnknown):
-        ledger.Trail(store, replace(claim, seq_seen=2)).find(claim.key)
+        ledger.Trail(store, claim).find(claim.key)
     assert len(reads) < 3 * limits.GAP_READS_MAX
 
 
 def test_whoever_can_do_without_an_answer_reads_so_many_pages(store: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "RESUME_PAGE", 2)
-    for number in range(9):
-        buy(store, "ada", 100, NOW, receipt=str(number))
-    claim = store.claim(Key("till", "8"))
-    assert claim is not None
+    claim = last_of(store, 9, seq_seen=1)
 
-    trail = replace(claim, seq_seen=1)
     with pytest.raises(OutcomeUnknown):
-        ledger.Trail(store, trail, pages_max=3).find(claim.key)
-    assert ledger.Trail(store, trail, pages_max=6).find(claim.key) is not None
+        ledger.Trail(store, claim, pages_max=3).find(claim.key)
+    assert ledger.Trail(store, claim, pages_max=6).find(claim.key) is not None
 
 
 def test_booking_is_pure(store: Memory) -> None:

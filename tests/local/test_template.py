@@ -9,7 +9,7 @@ import pytest
 from samtranslator.yaml_helper import yaml_parse
 
 from domain import limits
-from handlers.local import template
+from handlers.local import graphiql, template
 from storage import keys
 
 Resources = dict[str, dict[str, Any]]
@@ -581,3 +581,9 @@ def test_pages_that_may_call_the_api_may_send_files_and_nothing_else(resources: 
             "MaxAge": 86_400,
         }
     ]
+
+
+def test_the_page_takes_what_the_api_may_be_told_to_take() -> None:
+    parameters = yaml_parse(template.TEMPLATE.read_text())["Parameters"]
+
+    assert parameters["BodyBytesMax"]["MaxValue"] == graphiql.BODY_BYTES_MAX

@@ -77,8 +77,6 @@ class CampaignsBusy(Refusal):
     """`limits.CAMPAIGNS_AT_WORK_MAX` campaigns are at work; this one has to wait until one of them is done."""
 
 
-_BONUS, _REVERSAL = f"{RunKind.BONUS.value}1", f"{RunKind.REVERSAL.value}1"
-
 _ANY: tuple[type[Refusal], ...] = (InvalidText, CampaignNotFound, IdempotencyKeyReused, CampaignState)
 CREATE_REFUSALS: tuple[type[Refusal], ...] = (
     InvalidText,
@@ -169,8 +167,7 @@ def preview(campaigns: Campaigns, *, actor: Actor, idempotency_key: str, campaig
         _require(campaign, Status.DRAFT, Status.SCHEDULED, what="looked at")
         # Who approved it had seen other figures.
         approved_by = None if campaign.status is Status.DRAFT else campaign.approved_by
-        begun = replace(campaign, previews=campaign.previews + 1, approved_by=approved_by)
-        return begun.watching(str(Run(campaign.id, RunKind.PREVIEW, begun.previews)), 0, now)
+        return replace(campaign, previews=campaign.previews + 1, approved_by=approved_by)
 
     return _changed(campaigns, Action.PREVIEW, change, actor, idempotency_key, campaign_id, now)
 
@@ -237,16 +234,12 @@ def launch(
             # However many join meanwhile: never more than was approved, or than needs no approval.
             budget = Budget(max(most, campaign.preview_points or 0), budget.members)
         begun = replace(campaign, budget_in_force=budget)
-        return begun if at is None else replace(begun, status=Status.SCHEDULED, launches_at=at)
-
-    def launched(campaign: Campaign) -> Campaign:
-        changed = change(campaign)
-        return (
-            changed if changed.status is Status.SCHEDULED else stages.started(changed, now=now).watching(_BONUS, 0, now)
-        )
+        if at is None:
+            return stages.started(begun, now=now)
+        return replace(begun, status=Status.SCHEDULED, launches_at=at)
 
     asked = at.isoformat() if at else None
-    return _changed(campaigns, Action.LAUNCH, launched, actor, idempotency_key, campaign_id, now, asked)
+    return _changed(campaigns, Action.LAUNCH, change, actor, idempotency_key, campaign_id, now, asked)
 
 
 def pause(campaigns: Campaigns, *, actor: Actor, idempotency_key: str, campaign_id: str, now: datetime) -> Changed:
@@ -273,8 +266,7 @@ def resume(
     def change(campaign: Campaign) -> Campaign:
         _require(campaign, Status.PAUSED, what="resumed")
         _require_in_time(campaign, program, now, field="id")
-        reached = 0 if (seen := campaign.watch(_BONUS)) is None else seen.reached
-        return replace(campaign, status=Status.RUNNING).watching(_BONUS, reached, now)
+        return replace(campaign, status=Status.RUNNING)
 
     return _changed(campaigns, Action.RESUME, change, actor, idempotency_key, campaign_id, now)
 
@@ -301,10 +293,7 @@ def revert(campaigns: Campaigns, *, actor: Actor, idempotency_key: str, campaign
         _require(campaign, Status.COMPLETED, Status.CANCELLED, what="reverted")
         if campaign.launched_at is None:
             raise CampaignState("It was never launched: there is nothing to revert.", field=("input", "id"))
-        begun = replace(campaign, status=Status.REVERTING, reverts_at=now)
-        # Where it has to wait, somebody hands it out when its time has come.
-        is_live = stages.is_live(begun, Run(campaign.id, RunKind.REVERSAL), now=now)
-        return begun.watching(_REVERSAL, 0, now) if is_live else begun
+        return replace(campaign, status=Status.REVERTING, reverts_at=now)
 
     return _changed(campaigns, Action.REVERT, change, actor, idempotency_key, campaign_id, now)
 
@@ -384,6 +373,11 @@ def _changed(
                 except Contended:
                     continue
             raise
+        run = _handed(after, action, now=now)
+        if run is not None:
+            # Whoever comes by does not hand it out once more at once. A run that has to wait is handed out by them in its time.
+            seen = after.watch(str(run))
+            after = after.watching(str(run), 0 if seen is None else seen.reached, now)
         try:
             after = campaigns.save(stages.with_step(after, action, actor.id, now=now), use=use)
         except Contended:
@@ -393,7 +387,7 @@ def _changed(
                 f"{limits.CAMPAIGNS_AT_WORK_MAX} campaigns are at work; try again when one is done.",
                 field=("input", "id"),
             ) from None
-        return Changed(after, replayed=False, run=_handed(after, action, now=now))
+        return Changed(after, replayed=False, run=run)
     raise OutcomeUnknown("Others are at this campaign; whether this happened is unknown. Retry with the same key.")
 
 

@@ -1,12 +1,11 @@
 """What time and workers make of a campaign, and which of its runs are to be worked on where it stands."""
 
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from domain import limits
 from domain.campaigns.definition import Action, Campaign, Status, Step, is_over
+from domain.campaigns.results import Progress
 from domain.campaigns.store import Campaigns, MemberOutcome, Run, RunKind
 from domain.programs import Program
 
@@ -41,17 +40,15 @@ def begin_due(campaigns: Campaigns, program: Program, campaign: Campaign, *, now
     return campaigns.save(started(campaign, now=now))
 
 
-def completed(
-    campaign: Campaign, run: Run, *, points: int, outcomes: Mapping[MemberOutcome, int], now: datetime
-) -> Campaign | None:
+def completed(campaign: Campaign, run: Run, reached: Progress, *, now: datetime) -> Campaign | None:
     """The campaign after the last member of a run had their turn; None where that changes nothing any more."""
-    counts = Counter(outcomes)
     match run.kind:
         case RunKind.PREVIEW if run.number == campaign.previews and campaign.previewed < run.number:
-            members = counts[MemberOutcome.APPLIED]
-            return replace(campaign, previewed=run.number, preview_points=points, preview_members=members)
+            members = reached.outcomes[MemberOutcome.APPLIED]
+            return replace(campaign, previewed=run.number, preview_points=reached.points, preview_members=members)
         case RunKind.BONUS if campaign.status is Status.RUNNING:
-            return replace(campaign, status=Status.COMPLETED, ended_at=now, given_up=counts[MemberOutcome.FAILED])
+            given_up = reached.outcomes[MemberOutcome.FAILED]
+            return replace(campaign, status=Status.COMPLETED, ended_at=now, given_up=given_up)
         case RunKind.BONUS if campaign.is_unsettled:
             return replace(campaign, settled_at=now)
         case RunKind.REVERSAL if campaign.status is Status.REVERTING:

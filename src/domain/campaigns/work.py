@@ -104,13 +104,14 @@ def _silent(tools: Tools, run: Run, is_idle: Callable[[], bool]) -> list[Turn]:
 def complete(tools: Tools, run: Run) -> bool:
     """Ends a run when every member had their turn: whether they had."""
     found = tools.campaigns.progress(run)
+    # Shard by shard: where more is done than there is, something is wrong, and nothing is over.
     if len(found) < tools.campaigns.shards or not all(each.is_done for each in found):
         return False
     reached = results.summed(found, shards=tools.campaigns.shards)
     for _ in range(limits.CAMPAIGN_ATTEMPTS_MAX):
         campaign = tools.campaigns.find(run.campaign)
         assert campaign is not None, "campaigns are never taken away"
-        after = stages.completed(campaign, run, points=reached.points, outcomes=reached.outcomes, now=tools.now())
+        after = stages.completed(campaign, run, reached, now=tools.now())
         if after is None:
             return True
         try:

@@ -1,7 +1,7 @@
 """Looking at a submission: what became of each purchase, as the ledger says it."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -64,9 +64,7 @@ def standing(
     outcomes, unread = _outcomes(store, claims.values())
     is_over = wall - submission.sent_at > limits.QUEUED_AGE_MAX
     return [
-        Standing(index, submission.items[index], Status.ACCEPTED)
-        if index in claims and claims[index].key in unread
-        else _standing(index, submission.items[index], claims.get(index), outcomes, noted, is_over=is_over)
+        _standing(index, submission.items[index], claims.get(index), outcomes, unread, noted, is_over=is_over)
         for index in chosen
     ]
 
@@ -112,10 +110,13 @@ def _standing(
     item: Item,
     claim: Claim | None,
     outcomes: Mapping[Key, Outcome],
+    unread: Collection[Key],
     noted: Mapping[tuple[int, bool], Note],
     *,
     is_over: bool,
 ) -> Standing:
+    if claim is not None and claim.key in unread:
+        return Standing(index, item, Status.ACCEPTED)
     outcome = outcomes.get(item.key) if claim is not None else None
     if item.refusal is not None and (outcome is None or outcome.entry.refusal is not None):
         return Standing(index, item, Status.REFUSED, refusal=item.refusal)
